@@ -1,0 +1,1 @@
+//! Who works on a task: a person at a shell, or a replay of a recorded run

@@ -1,0 +1,3 @@
+//! The mirrorcode program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Root filesystems by content hash, from Debian packages or a directory

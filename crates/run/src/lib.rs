@@ -1,0 +1,1 @@
+//! The journal of a run: every event durable before it takes effect

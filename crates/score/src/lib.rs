@@ -1,0 +1,1 @@
+//! Builds a submission, runs every case, compares bytes, gives the verdict
