@@ -1,1 +1,51 @@
-//! Runs a command that sees only the files it is given, under limits, and returns bytes, status and usage
+//! Runs a command that sees only the files it is given, under limits, and returns bytes, status and usage.
+//!
+//! A [`Worker`] is a process in its own user, mount, process, network, IPC, host-name and cgroup
+//! namespaces. It is built once from a [`Spec`] and then runs one [`Command`] after another, each with
+//! fresh scratch directories and with nothing left of the one before.
+//!
+//! Three processes make a worker:
+//!
+//! - the *keeper*, which holds the capabilities of the namespaces, prepares each command and waits for it.
+//!   It lives outside the command's process namespace, so no command can name it;
+//! - the *init* of the process namespace, which holds nothing but the right to end what runs there;
+//! - the command, without capabilities, confined by seccomp and Landlock.
+//!
+//! # Architecture invariants
+//!
+//! - This crate knows no targets, models or benchmark words.
+//! - A program never starts with a capability, with a descriptor it was not given, or before every
+//!   confinement of its `Spec` is in force: a step that fails ends the start.
+//! - A worker that cannot promise a clean place for the next command reports an error instead of running it.
+
+mod cgroup;
+mod confine;
+mod init;
+mod keeper;
+mod launch;
+mod machine;
+mod root;
+mod scratch;
+mod seccomp;
+mod spec;
+mod sys;
+mod wire;
+mod worker;
+
+pub use keeper::entry;
+pub use machine::{Finding, Need, examine};
+pub use spec::{
+    Collect, Command, Conditions, Ending, File, Guard, Limit, Limits, Mount, Outcome, Scratch,
+    Source, Spec, Syscalls, Usage,
+};
+pub use worker::{Captured, Error, Running, Streams, Worker, set_worker_program};
+
+/// User and group id of every sandboxed process as it sees itself.
+pub const INNER_ID: u32 = 1000;
+
+/// Host user and group id that sandboxed processes have when the caller is root.
+///
+/// Root outside must never be the same user as anybody inside: several kernel interfaces (`/proc/sys`,
+/// for one) ask for user 0 and not for a capability. The number lies above Debian's ranges for people
+/// and services (policy manual, 9.2.2) and below `nobody`.
+pub const OUTER_ID_WHEN_ROOT: u32 = 64_999;

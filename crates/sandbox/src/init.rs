@@ -1,0 +1,59 @@
+//! The first process of a worker's process namespace: it builds the root, then ends what commands leave.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+
+use crate::root;
+use crate::spec::Spec;
+use crate::sys;
+
+/// First byte of an answer: done.
+pub(crate) const DONE: u8 = 0;
+/// First byte of an answer: failed; text follows.
+pub(crate) const FAILED: u8 = 1;
+
+/// Builds the root from opened trees and answers once, then ends every other process whenever a byte comes.
+///
+/// After each sweep the namespace's process numbers start again, so that a command cannot tell from its
+/// own number how many ran before it. Ends when the keeper does.
+pub(crate) fn run(mut keeper: UnixStream, spec: &Spec, trees: root::Trees) -> ! {
+    sys::ignore_signal(libc::SIGCHLD);
+    let result = sys::die_with_parent().and_then(|()| {
+        // Opened before the root changes: commands see a process file system without it.
+        let last_pid = std::fs::OpenOptions::new().write(true).open("/proc/sys/kernel/ns_last_pid");
+        root::build(spec, trees)?;
+        let keep = CapabilitySet::CHECKPOINT_RESTORE;
+        set_capabilities(
+            None,
+            CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() },
+        )?;
+        sys::make_undumpable()?;
+        Ok(last_pid.ok())
+    });
+    let mut last_pid = match result {
+        Ok(last_pid) => last_pid,
+        Err(error) => {
+            let mut answer = vec![FAILED];
+            answer.extend_from_slice(error.to_string().as_bytes());
+            let _ = keeper.write_all(&answer);
+            sys::exit_now(1);
+        }
+    };
+    if keeper.write_all(&[DONE]).is_err() {
+        sys::exit_now(1);
+    }
+    let mut byte = [0];
+    while keeper.read_exact(&mut byte).is_ok() {
+        sys::kill_everyone();
+        sys::reap_all();
+        if let Some(file) = &mut last_pid {
+            let _ = file.write_all(b"1");
+        }
+        if keeper.write_all(&[DONE]).is_err() {
+            break;
+        }
+    }
+    sys::exit_now(0)
+}

@@ -1,0 +1,181 @@
+//! A worker on this machine's own root: what commands can do, what they cannot, and what they leave.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sandbox::{
+    Captured, Collect, Command, Conditions, Ending, File, Limit, Limits, Mount, Scratch, Source, Spec,
+    Syscalls, Worker,
+};
+
+fn spec() -> Spec {
+    sandbox::set_worker_program(Path::new(env!("CARGO_BIN_EXE_sandbox-keeper")));
+    Spec {
+        rootfs: PathBuf::from("/"),
+        mounts: Vec::new(),
+        scratch: vec![
+            Scratch { at: "/case".into(), bytes: 8 << 20, inodes: 1000, executable: false },
+            Scratch { at: "/tmp".into(), bytes: 8 << 20, inodes: 1000, executable: false },
+        ],
+        hostname: "sandbox".to_owned(),
+        proc: true,
+        terminals: false,
+        syscalls: Syscalls::Program,
+        execute: None,
+        guard: None,
+        memory: 256 << 20,
+        processes: 32,
+    }
+}
+
+fn command(argv: &[&str]) -> Command {
+    Command {
+        program: argv[0].into(),
+        argv: argv.iter().map(Into::into).collect(),
+        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        cwd: "/case".into(),
+        files: Vec::new(),
+        collect: Vec::new(),
+        limits: Limits {
+            wall: Duration::from_secs(20),
+            cpu: Duration::from_secs(10),
+            output: 1 << 20,
+            file_size: 64 << 20,
+            open_files: 64,
+        },
+        conditions: Conditions::default(),
+        keep_background: false,
+        terminal: false,
+    }
+}
+
+fn shell(script: &str) -> Command {
+    command(&["/bin/sh", "-c", script])
+}
+
+fn run(worker: &mut Worker, command: &Command, stdin: &[u8]) -> Captured {
+    worker.run(command, stdin).expect("the sandbox works")
+}
+
+fn text(captured: &Captured) -> (Ending, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (captured.outcome.ending, text(&captured.stdout), text(&captured.stderr))
+}
+
+#[test]
+fn returns_bytes_status_and_signal() {
+    let mut worker = Worker::start(&spec()).unwrap();
+    let captured = run(&mut worker, &shell("cat; echo err >&2; exit 7"), b"in\0put");
+    assert_eq!(captured.outcome.ending, Ending::Exited(7));
+    assert_eq!(captured.stdout, b"in\0put");
+    assert_eq!(captured.stderr, b"err\n");
+    let captured = run(&mut worker, &shell("kill -SEGV $$"), b"");
+    assert_eq!(captured.outcome.ending, Ending::Signaled(libc::SIGSEGV));
+    let captured = run(&mut worker, &command(&["/no/such/program"]), b"");
+    assert_eq!(captured.outcome.ending, Ending::NotStarted(libc::ENOENT));
+}
+
+#[test]
+fn every_command_finds_the_same_place() {
+    let mut worker = Worker::start(&spec()).unwrap();
+    let look = shell("echo $$; ls -A /case /tmp; touch /case/left /tmp/left; sleep 300 & hostname; id -u");
+    let first = text(&run(&mut worker, &look, b""));
+    assert_eq!(first, text(&run(&mut worker, &look, b"")));
+    assert_eq!(first.1, "2\n/case:\n\n/tmp:\nsandbox\n1000\n");
+}
+
+#[test]
+fn nothing_is_left_running_and_a_command_cannot_name_its_keeper() {
+    let mut worker = Worker::start(&spec()).unwrap();
+    run(&mut worker, &shell("(setsid sleep 300 &) ; (trap '' TERM HUP; sleep 300) &"), b"");
+    let seen = run(&mut worker, &shell("ls -d /proc/[0-9]* | wc -l"), b"");
+    // The init, the shell, ls and wc.
+    assert_eq!(text(&seen).1.trim(), "4");
+    let (ending, _, _) = text(&run(&mut worker, &shell("kill -KILL 1; kill -STOP 1; kill -KILL -1"), b""));
+    assert!(matches!(ending, Ending::Exited(_) | Ending::Signaled(_)), "{ending:?}");
+    assert_eq!(text(&run(&mut worker, &shell("echo alive"), b"")).1, "alive\n");
+}
+
+#[test]
+fn files_go_in_and_come_back() {
+    let mut worker = Worker::start(&spec()).unwrap();
+    let mut copy = shell("cp in/a out && mkdir d && ln -s /etc/passwd d/link && mkfifo d/pipe && echo x >d/f");
+    copy.files = vec![File { path: "/case/in/a".into(), bytes: b"\xff\0".to_vec(), executable: false }];
+    copy.collect = ["/case/out", "/case/d", "/case/absent"]
+        .map(|path| Collect { path: path.into(), bytes: 1000 })
+        .to_vec();
+    let captured = run(&mut worker, &copy, b"");
+    let files: Vec<_> = captured.outcome.files.iter().map(|f| (f.path.to_str().unwrap(), &f.bytes[..])).collect();
+    assert_eq!(files, [("/case/d/f", &b"x\n"[..]), ("/case/out", b"\xff\0")]);
+    copy.collect[0].bytes = 1;
+    assert_eq!(run(&mut worker, &copy, b"").outcome.ending, Ending::Limited(Limit::Disk));
+}
+
+#[test]
+fn limits_are_named() {
+    let mut worker = Worker::start(&spec()).unwrap();
+    let mut slow = shell("sleep 300 & sleep 300");
+    slow.limits.wall = Duration::from_millis(200);
+    assert_eq!(run(&mut worker, &slow, b"").outcome.ending, Ending::Limited(Limit::WallTime));
+    let mut busy = shell("while :; do :; done");
+    busy.limits.cpu = Duration::from_secs(1);
+    assert_eq!(run(&mut worker, &busy, b"").outcome.ending, Ending::Limited(Limit::CpuTime));
+    let flood = run(&mut worker, &shell("cat /dev/zero"), b"");
+    assert_eq!(flood.outcome.ending, Ending::Limited(Limit::Output));
+    assert_eq!(flood.stdout.len(), 1 << 20);
+    let full = run(&mut worker, &shell("cat /dev/zero >/case/f"), b"");
+    assert_eq!(full.outcome.ending, Ending::Limited(Limit::Disk));
+    let inodes = run(&mut worker, &shell("i=0; while : >/tmp/$i; do i=$((i+1)); done"), b"");
+    assert_eq!(inodes.outcome.ending, Ending::Limited(Limit::Disk));
+    let bomb = run(&mut worker, &shell("b() { b | b & b; }; b"), b"");
+    assert_ne!(bomb.outcome.ending, Ending::Exited(0));
+    assert_eq!(text(&run(&mut worker, &shell("echo alive"), b"")).1, "alive\n");
+}
+
+#[test]
+fn the_root_and_the_kernel_are_out_of_reach() {
+    let mut outside = spec();
+    outside.mounts = vec![Mount {
+        source: Source::Bytes { bytes: b"hello".to_vec(), mode: 0o444 },
+        at: "/given/file".into(),
+        writable: false,
+    }];
+    let mut worker = Worker::start(&outside).unwrap();
+    for script in [
+        "echo x >/new",
+        "echo x >/usr/new",
+        "echo x >/etc/passwd",
+        "echo x >/given/file",
+        "chmod 777 /usr",
+        "mount -t tmpfs none /case",
+        "unshare -U true",
+        "echo 1 >/proc/sys/kernel/panic",
+        "mknod /case/m c 1 1",
+        "cp /bin/true /case/true && /case/true",
+        "python3 -c 'import socket; socket.socket(socket.AF_INET)'",
+    ] {
+        let (ending, _, _) = text(&run(&mut worker, &shell(script), b""));
+        assert!(matches!(ending, Ending::Exited(status) if status != 0), "{script}: {ending:?}");
+    }
+    assert_eq!(text(&run(&mut worker, &shell("cat /given/file"), b"")).1, "hello");
+    let status = text(&run(&mut worker, &shell("grep -E '^(Cap|NoNewPrivs|Seccomp):?' /proc/self/status"), b"")).1;
+    assert!(status.contains("CapEff:\t0000000000000000") && status.contains("CapBnd:\t0000000000000000"), "{status}");
+    assert!(status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"), "{status}");
+}
+
+#[test]
+fn only_named_programs_run() {
+    let mut one = spec();
+    one.execute = Some(vec!["/bin/dash".into(), "/lib64".into(), "/usr/lib".into(), "/lib".into()]);
+    let mut worker = Worker::start(&one).unwrap();
+    let (ending, stdout, _) = text(&run(&mut worker, &shell("echo yes; /bin/cat </dev/null"), b""));
+    assert_eq!((ending, stdout.as_str()), (Ending::Exited(126), "yes\n"));
+}
+
+#[test]
+fn a_missing_file_is_an_error_that_names_it() {
+    let mut wrong = spec();
+    wrong.rootfs = "/no/such/root".into();
+    let error = Worker::start(&wrong).err().unwrap().to_string();
+    assert!(error.contains("/no/such/root"), "{error}");
+}
