@@ -1,6 +1,7 @@
 //! The first process of a worker's process namespace: it builds the root, then ends what commands leave.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
@@ -14,10 +15,10 @@ pub(crate) const DONE: u8 = 0;
 /// First byte of an answer: failed; text follows.
 pub(crate) const FAILED: u8 = 1;
 
-/// Builds the root from opened trees and answers once, then ends every other process whenever a byte comes.
+/// Builds the root from opened trees and answers once, then ends every other process whenever a number comes.
 ///
-/// After each sweep the namespace's process numbers start again, so that a command cannot tell from its
-/// own number how many ran before it. Ends when the keeper does.
+/// After each sweep the namespace's process numbers go on behind that number, so that a command cannot
+/// tell from its own how many ran before it. Ends when the keeper does.
 pub(crate) fn run(mut keeper: UnixStream, spec: &Spec, trees: root::Trees) -> ! {
     sys::ignore_signal(libc::SIGCHLD);
     let result = sys::die_with_parent().and_then(|()| {
@@ -32,7 +33,7 @@ pub(crate) fn run(mut keeper: UnixStream, spec: &Spec, trees: root::Trees) -> ! 
         sys::make_undumpable()?;
         Ok(last_pid.ok())
     });
-    let mut last_pid = match result {
+    let last_pid = match result {
         Ok(last_pid) => last_pid,
         Err(error) => {
             let mut answer = vec![FAILED];
@@ -44,12 +45,13 @@ pub(crate) fn run(mut keeper: UnixStream, spec: &Spec, trees: root::Trees) -> ! 
     if keeper.write_all(&[DONE]).is_err() {
         sys::exit_now(1);
     }
-    let mut byte = [0];
-    while keeper.read_exact(&mut byte).is_ok() {
+    let mut last = [0; 4];
+    while keeper.read_exact(&mut last).is_ok() {
         sys::kill_everyone();
         sys::reap_all();
-        if let Some(file) = &mut last_pid {
-            let _ = file.write_all(b"1");
+        if let Some(file) = &last_pid {
+            // At offset 0: the kernel ignores what is written elsewhere.
+            let _ = file.write_all_at(u32::from_le_bytes(last).to_string().as_bytes(), 0);
         }
         if keeper.write_all(&[DONE]).is_err() {
             break;

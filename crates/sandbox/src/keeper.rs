@@ -42,6 +42,9 @@ pub fn entry() {
     }
 }
 
+/// Process number of the init in its namespace.
+const INIT_ID: u32 = 1;
+
 struct Broken {
     step: &'static str,
     error: io::Error,
@@ -203,7 +206,7 @@ impl Keeper<'_> {
                 let (ending, usage) = self.run_placed(command, stdio)?;
                 drop((stdin, stdout, stderr));
                 if !command.keep_background {
-                    self.sweep()?;
+                    self.sweep(INIT_ID)?;
                 }
                 self.read_back(command, ending, usage)?
             }
@@ -224,6 +227,9 @@ impl Keeper<'_> {
         command: &Command,
         stdio: [std::os::fd::BorrowedFd<'_>; 3],
     ) -> Result<(Ending, Usage), Broken> {
+        if command.conditions.skip_process_ids > 0 {
+            self.sweep(INIT_ID + command.conditions.skip_process_ids)?;
+        }
         let guard = match &self.spec.guard {
             Some(guard) => {
                 let rules = confine::read_and_write(&guard.read, &guard.write).step("guard")?;
@@ -299,8 +305,9 @@ impl Keeper<'_> {
         }
     }
 
-    fn sweep(&mut self) -> Result<(), Broken> {
-        self.init.write_all(&[0]).step("sweep")?;
+    /// Ends what commands left, and lets process numbers go on behind `last`.
+    fn sweep(&mut self, last: u32) -> Result<(), Broken> {
+        self.init.write_all(&last.to_le_bytes()).step("sweep")?;
         let mut answer = [0];
         self.init.read_exact(&mut answer).step("sweep")
     }

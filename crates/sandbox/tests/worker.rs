@@ -85,6 +85,28 @@ fn every_command_finds_the_same_place() {
 }
 
 #[test]
+fn conditions_vary_what_a_command_could_depend_on() {
+    let mut worker = Worker::start(&spec()).unwrap();
+    let mut look = shell("echo $$; nproc; ls -U in");
+    look.files = ["a", "b"]
+        .map(|name| File { path: format!("/case/in/{name}").into(), bytes: Vec::new(), executable: false })
+        .to_vec();
+    let plain = text(&run(&mut worker, &look, b"")).1;
+    look.conditions = Conditions {
+        one_processor: true,
+        fixed_addresses: true,
+        skip_process_ids: 500,
+        reverse_files: true,
+    };
+    let varied = text(&run(&mut worker, &look, b"")).1;
+    let order = |text: &str| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
+    assert!(varied.starts_with("502\n1\n"), "{varied}");
+    assert_eq!(order(&plain), order(&varied).into_iter().rev().collect::<Vec<_>>());
+    look.conditions = Conditions::default();
+    assert_eq!(text(&run(&mut worker, &look, b"")).1, plain);
+}
+
+#[test]
 fn nothing_is_left_running_and_a_command_cannot_name_its_keeper() {
     let mut worker = Worker::start(&spec()).unwrap();
     run(&mut worker, &shell("(setsid sleep 300 &) ; (trap '' TERM HUP; sleep 300) &"), b"");

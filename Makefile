@@ -1,0 +1,41 @@
+# make demo   the whole line on a real program: build the target, replay a recorded rebuild, score it
+# make test   every test of the usual kind: format, lints, licences, unit, property, CLI and whole-program tests
+
+CARGO ?= cargo
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
+
+.PHONY: demo test test-targets test-attacks bench setup lint clean
+
+# Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
+PACKAGES := mmdebstrap uidmap
+
+setup:
+	@missing=; for p in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:$$missing"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install a Rust toolchain (1.88 or newer)" >&2; exit 3; }
+
+demo: setup
+	@$(CARGO) build --release --quiet --bin mirrorcode
+	@sh demo/run.sh target/release/mirrorcode
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+test: lint
+	$(CARGO) test --workspace --locked
+
+# Builds and checks every target from a clean cache: some minutes, needs the package mirror.
+test-targets: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	sh tests/targets.sh target/release/mirrorcode
+
+bench: setup
+	$(CARGO) run --release --quiet -p sandbox --example floor
+
+clean:
+	$(CARGO) clean
