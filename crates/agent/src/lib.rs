@@ -1,1 +1,3 @@
 //! Who works on a task: a person at a shell, or a replay of a recorded run
+
+pub mod event;

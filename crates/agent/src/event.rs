@@ -1,0 +1,382 @@
+//! What a run records: one event a line, enough to go on after a crash and to do the work again.
+//!
+//! A line is a JSON object with a sequence number, a time, the event's type and its fields:
+//!
+//! ```json
+//! {"seq": 12, "time": "2026-11-24T02:10:00.123Z", "type": "command", "number": 4, "script": "ls", ...}
+//! ```
+//!
+//! Which reader reads which writer:
+//!
+//! | change | what happens |
+//! | --- | --- |
+//! | a field is added that may be missing | [`FORMAT`] stays; older readers pass over it |
+//! | an event type is added, or a field changes its meaning | [`FORMAT`] grows; newer readers read all older journals, older ones refuse newer journals by name |
+//!
+//! Architecture invariant: no event holds a hidden case, or anything derived from one.
+
+mod value;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use value::{Bytes, Digest, NotValid, Time};
+
+/// Version of the journal's format that is written, and the newest that is read.
+pub const FORMAT: u32 = 1;
+
+/// Longest text that stands in the journal itself, in bytes; longer content is a blob.
+pub const INLINE: usize = 1024;
+
+/// A line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Number of the line, from 1.
+    pub seq: u64,
+    /// When it was recorded.
+    pub time: Time,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Something that happened in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run begins; always the first event.
+    Start {
+        /// [`FORMAT`] of the journal.
+        format: u32,
+        /// Task, as in `gron/python`.
+        task: String,
+        /// Who works on it.
+        agent: Agent,
+        /// Versions of the programs that take part, by name: `mirrorcode`, `kernel`, ...
+        versions: BTreeMap<String, String>,
+        /// Digests of what the task is made of, by name: `target-lock`, `language`, `rootfs`, ...
+        digests: BTreeMap<String, String>,
+        /// Limits by name, with the unit in the name: `command-wall-seconds`, `memory-mib`, ...
+        limits: BTreeMap<String, u64>,
+    },
+    /// A session opens the run again. Processes from before are gone; a command without a result
+    /// was cut off, and whatever it did to the workspace is there.
+    Attach {
+        /// Process id of the new session, on its machine.
+        process: u32,
+    },
+    /// A command is about to start.
+    Command {
+        /// Number of the command in the run, from 1.
+        number: u64,
+        /// What the shell is given.
+        script: Bytes,
+        /// Working directory inside the sandbox.
+        directory: Bytes,
+        /// Whether it has a terminal.
+        terminal: bool,
+    },
+    /// A command has ended.
+    Result {
+        /// Number of the command.
+        number: u64,
+        /// How it ended.
+        ending: Ending,
+        /// What it wrote on standard output; with a terminal, on that.
+        stdout: Content,
+        /// What it wrote on standard error.
+        stderr: Content,
+        /// Working directory after it.
+        directory: Bytes,
+        /// Whether input was typed while it ran, which a replay cannot repeat.
+        interactive: bool,
+        /// Time that it took.
+        milliseconds: u64,
+    },
+    /// The workspace is not what it was.
+    Workspace {
+        /// Number of the command after which it was found so; 0 before the first.
+        number: u64,
+        /// What it is now.
+        tree: TreeHash,
+    },
+    /// The reference was called and has ended.
+    Oracle {
+        /// Number of the command in which it was called, where that is known.
+        command: Option<u64>,
+        /// Arguments, without the program's own name.
+        argv: Vec<Bytes>,
+        /// Working directory inside the sandbox.
+        directory: Bytes,
+        /// Standard input, output and error.
+        descriptors: [Descriptor; 3],
+        /// Files named in the arguments, as they were at the start.
+        files: Vec<NamedFile>,
+        /// How it ended.
+        ending: Ending,
+        /// Time that it took.
+        milliseconds: u64,
+    },
+    /// The visible cases were run on the workspace as the last [`Event::Workspace`] left it.
+    Evaluate {
+        /// Number of the command in which it was asked for, where that is known.
+        command: Option<u64>,
+        /// Ids of the visible cases that were asked for; empty for all of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cases: Vec<String>,
+        /// Whether the submission could be built; when not, no case was run.
+        built: bool,
+        /// Cases that passed.
+        cases_passed: u64,
+        /// Cases that were run or should have been.
+        cases_total: u64,
+        /// What the agent was shown.
+        report: Content,
+        /// Time that it took.
+        milliseconds: u64,
+    },
+    /// The agent declares its work done.
+    Submit {
+        /// What it submits.
+        tree: TreeHash,
+    },
+    /// The run, or one session of it, is over.
+    End {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Who works on a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Agent {
+    /// A person at a shell.
+    Person,
+    /// The commands of a recorded run, executed again.
+    Replay,
+}
+
+/// How a command or a call of the reference ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// By itself, with this status.
+    Exit(i32),
+    /// By this signal.
+    Signal(i32),
+    /// By a limit.
+    Limit(Limit),
+    /// It could not be started; the number is the system's error code.
+    NotStarted(i32),
+    /// It was stopped from outside.
+    Stopped,
+}
+
+/// A limit that was hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// Time from start to end.
+    WallTime,
+    /// Processor time.
+    CpuTime,
+    /// Memory.
+    Memory,
+    /// Number of processes.
+    Processes,
+    /// Bytes written on standard output and standard error.
+    Output,
+    /// Space for files.
+    Disk,
+}
+
+/// Why a session is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The agent submitted.
+    Submitted,
+    /// The agent left without submitting; the run can be taken up again.
+    Left,
+    /// It was stopped from outside; the run can be taken up again.
+    Stopped,
+    /// The harness or the machine failed, as this message says; the run can be taken up again.
+    Failed(String),
+}
+
+/// Bytes that a command wrote: short text as a string, everything else as `{"sha256", "bytes"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a string or {\"sha256\": \"...\", \"bytes\": n}"
+)]
+pub enum Content {
+    /// UTF-8 of at most [`INLINE`] bytes.
+    Inline(String),
+    /// A blob of the run, or a file that the task provides.
+    Blob {
+        /// Its name.
+        sha256: Digest,
+        /// Its length.
+        bytes: u64,
+    },
+}
+
+impl Content {
+    /// Number of bytes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Content::Inline(text) => text.len() as u64,
+            Content::Blob { bytes, .. } => *bytes,
+        }
+    }
+
+    /// The content of short text; `None` for what must become a blob.
+    pub fn inline(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes)
+            .ok()
+            .filter(|text| text.len() <= INLINE)?;
+        Some(Content::Inline(text.to_owned()))
+    }
+}
+
+/// A state of the workspace: the digest of its list of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TreeHash(pub Digest);
+
+impl std::fmt::Display for TreeHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One of the three descriptors of a call of the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// What it was connected to.
+    pub kind: DescriptorKind,
+    /// Bytes that passed, where they could be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Digest of the bytes that passed, where they could be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+}
+
+/// What a descriptor is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DescriptorKind {
+    /// Nothing.
+    Closed,
+    /// `/dev/null`.
+    Null,
+    /// A regular file.
+    File,
+    /// A pipe.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A terminal.
+    Terminal,
+    /// Something else.
+    Other,
+}
+
+/// A file that an argument names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedFile {
+    /// Absolute path inside the sandbox.
+    pub path: Bytes,
+    /// Its length.
+    pub bytes: u64,
+    /// Digest of its content.
+    pub sha256: Digest,
+}
+
+/// Where a session writes down what happens, before it takes effect.
+pub trait Recorder {
+    /// Makes an event durable. When this fails, what the event announces must not happen.
+    fn record(&mut self, event: Event) -> Result<(), RecordError>;
+
+    /// Keeps bytes that an event is to refer to. They are durable when this returns.
+    fn content(&mut self, bytes: &[u8]) -> Result<Content, RecordError>;
+
+    /// Keeps the workspace as it is; `None` when it is as it was at the last snapshot, also one of an
+    /// earlier session. The caller records [`Event::Workspace`].
+    fn snapshot(&mut self, workspace: &Path) -> Result<Option<TreeHash>, RecordError>;
+
+    /// The last snapshot, also one of an earlier session; `None` before the first.
+    fn tree(&self) -> Option<TreeHash>;
+}
+
+/// Why something was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Nothing can be recorded any more, so the run must stop.
+    #[error("the run cannot be recorded, so it stops here")]
+    Journal(#[source] Box<dyn Error + Send + Sync>),
+    /// This state of the workspace cannot be recorded, and the agent can change that: too many files,
+    /// or too large. The run may go on.
+    #[error("the workspace cannot be recorded")]
+    Workspace(#[source] Box<dyn Error + Send + Sync>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str) {
+        let entry: Entry = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&entry).unwrap(), line);
+    }
+
+    /// What is written today must be read for ever: add lines here, never change them.
+    #[test]
+    fn format_1() {
+        let digest = "0123456789abcdef".repeat(4);
+        check(
+            r#"{"seq":1,"time":"2026-11-24T02:10:00.123Z","type":"start","format":1,"task":"gron/python","agent":"person","versions":{"mirrorcode":"0.1.0"},"digests":{},"limits":{"memory-mib":512}}"#,
+        );
+        check(r#"{"seq":2,"time":"2026-11-24T02:10:00.123Z","type":"attach","process":77}"#);
+        check(
+            r#"{"seq":3,"time":"2026-11-24T02:10:00.123Z","type":"command","number":1,"script":"ls","directory":{"base64":"L/8="},"terminal":false}"#,
+        );
+        check(&format!(
+            r#"{{"seq":4,"time":"2026-11-24T02:10:00.123Z","type":"result","number":1,"ending":{{"limit":"wall-time"}},"stdout":"a\n","stderr":{{"sha256":"{digest}","bytes":4096}},"directory":"/workspace","interactive":false,"milliseconds":3}}"#
+        ));
+        check(&format!(
+            r#"{{"seq":5,"time":"2026-11-24T02:10:00.123Z","type":"workspace","number":1,"tree":"{digest}"}}"#
+        ));
+        check(&format!(
+            r#"{{"seq":6,"time":"2026-11-24T02:10:00.123Z","type":"oracle","command":null,"argv":["a.json"],"directory":"/workspace","descriptors":[{{"kind":"closed"}},{{"kind":"pipe","bytes":3}},{{"kind":"file","bytes":3,"sha256":"{digest}"}}],"files":[{{"path":"/workspace/a.json","bytes":2,"sha256":"{digest}"}}],"ending":{{"signal":11}},"milliseconds":3}}"#
+        ));
+        check(
+            r#"{"seq":7,"time":"2026-11-24T02:10:00.123Z","type":"evaluate","command":2,"built":true,"cases_passed":3,"cases_total":4,"report":"","milliseconds":3}"#,
+        );
+        check(&format!(
+            r#"{{"seq":8,"time":"2026-11-24T02:10:00.123Z","type":"submit","tree":"{digest}"}}"#
+        ));
+        check(r#"{"seq":9,"time":"2026-11-24T02:10:00.123Z","type":"end","reason":"submitted"}"#);
+        check(
+            r#"{"seq":10,"time":"2026-11-24T02:10:00.123Z","type":"end","reason":{"failed":"disk full"}}"#,
+        );
+    }
+
+    #[test]
+    fn short_text_is_inline() {
+        assert_eq!(Content::inline(b"a\n"), Some(Content::Inline("a\n".into())));
+        assert_eq!(
+            Content::inline(&[b'x'; INLINE]).map(|content| content.bytes()),
+            Some(INLINE as u64)
+        );
+        assert_eq!(Content::inline(&[b'x'; INLINE + 1]), None);
+        assert_eq!(Content::inline(b"\xff"), None);
+    }
+}
