@@ -150,6 +150,21 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The type of every event, as it is written.
+    pub const TYPES: [&str; 9] = [
+        "start",
+        "attach",
+        "command",
+        "result",
+        "workspace",
+        "oracle",
+        "evaluate",
+        "submit",
+        "end",
+    ];
+}
+
 /// Who works on a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -307,11 +322,11 @@ pub trait Recorder {
     /// Keeps bytes that an event is to refer to. They are durable when this returns.
     fn content(&mut self, bytes: &[u8]) -> Result<Content, RecordError>;
 
-    /// Keeps the workspace as it is; `None` when it is as it was at the last snapshot, also one of an
-    /// earlier session. The caller records [`Event::Workspace`].
+    /// Keeps the workspace as it is, for the caller to record as [`Event::Workspace`]; `None` when it
+    /// is still what was last recorded, also by an earlier session.
     fn snapshot(&mut self, workspace: &Path) -> Result<Option<TreeHash>, RecordError>;
 
-    /// The last snapshot, also one of an earlier session; `None` before the first.
+    /// The workspace as last recorded, also by an earlier session; `None` before the first time.
     fn tree(&self) -> Option<TreeHash>;
 }
 
@@ -334,6 +349,8 @@ mod tests {
     #[track_caller]
     fn check(line: &str) {
         let entry: Entry = serde_json::from_str(line).unwrap();
+        let kind = serde_json::to_value(&entry).unwrap()["type"].clone();
+        assert!(Event::TYPES.iter().any(|known| kind == *known), "{kind}");
         assert_eq!(serde_json::to_string(&entry).unwrap(), line);
     }
 

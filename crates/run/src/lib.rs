@@ -1,1 +1,40 @@
-//! The journal of a run: every event durable before it takes effect
+//! The journal of a run: every event durable before it takes effect.
+//!
+//! A run is a directory:
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `run.toml` | what run this is; written last, so a directory without it is not a run |
+//! | `journal.jsonl` | the events, one a line ([`agent::event`]); append-only; the truth |
+//! | `journal.torn-<seq>` | the end of a write that was cut off by a crash, kept for whoever wants to look |
+//! | `blobs/` | contents that events refer to, each once, by hash ([`Store`]) |
+//! | `writer` | process that has the run open, or had it open when it was killed; only for messages |
+//!
+//! [`Run`] writes one, as the [`Recorder`](agent::event::Recorder) of a session. To read one while or after it is
+//! written: [`read`], [`Store::open`] and [`restore`].
+//!
+//! Architecture invariant: nothing here is changed after it was written, but for a torn tail.
+
+mod blobs;
+mod error;
+mod files;
+mod header;
+mod journal;
+mod known;
+mod lines;
+mod read;
+mod recorder;
+mod restore;
+mod tree;
+mod walk;
+
+pub use blobs::{MAX_BLOB, Store, digest};
+pub use error::Error;
+pub use header::{Header, Listed, list};
+pub use journal::{Journal, Opened, Torn};
+pub use known::Known;
+pub use lines::MAX_LINE;
+pub use read::{Reader, read};
+pub use recorder::{OpenedRun, Run};
+pub use restore::restore;
+pub use tree::{Limits, Node, Tree};

@@ -1,0 +1,281 @@
+//! The journal: one writer, one line an event, each durable before the next step.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use agent::event::{Event, Time, TreeHash};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use crate::error::{Error, io};
+use crate::files;
+use crate::header::Header;
+use crate::lines::{self, Fault, Found, Lines, MAX_LINE};
+use crate::read::{explain, too_long};
+
+pub(crate) const NAME: &str = "journal.jsonl";
+const WRITER: &str = "writer";
+
+/// The journal of a run, open for writing by this process alone.
+#[derive(Debug)]
+pub struct Journal {
+    dir: PathBuf,
+    header: Header,
+    path: PathBuf,
+    /// Carries the lock. It is on this file and not on the directory because network file systems lock
+    /// files only; no other file ever takes this one's place.
+    file: File,
+    next: u64,
+    failed: Option<String>,
+}
+
+/// A journal that was opened again.
+#[derive(Debug)]
+pub struct Opened {
+    /// The journal.
+    pub journal: Journal,
+    /// The end of a write that had been cut off, if there was one. It was never acknowledged.
+    pub recovered: Option<Torn>,
+    /// The workspace as last recorded.
+    pub tree: Option<TreeHash>,
+}
+
+/// What was cut from the end of a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// Sequence number that the event would have had.
+    pub seq: u64,
+    /// Number of bytes.
+    pub bytes: u64,
+    /// Where they are kept.
+    pub kept: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    seq: u64,
+    time: Time,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+impl Journal {
+    /// Makes the directory `dir` a new run. It must not exist; those above it are made.
+    pub fn create(dir: &Path, header: &Header) -> Result<Self, Error> {
+        files::make_dirs(dir.parent().unwrap_or(Path::new("")))?;
+        fs::create_dir(dir).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::Exists {
+                dir: dir.to_owned(),
+            },
+            _ => io("make", dir)(error),
+        })?;
+        let path = dir.join(NAME);
+        drop(files::create_new(&path).map_err(io("make", &path))?);
+        let file = lock(dir, &path)?;
+        let journal = Journal {
+            dir: dir.to_owned(),
+            header: header.clone(),
+            path,
+            file,
+            next: 1,
+            failed: None,
+        };
+        journal.file.sync_all().map_err(io("sync", &journal.path))?;
+        header.write(dir)?;
+        let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+        files::sync_dir(above.unwrap_or(Path::new(".")))?;
+        Ok(journal)
+    }
+
+    /// Opens the run in `dir` again. What a crash left of the last event is cut off, kept aside and reported.
+    pub fn open(dir: &Path) -> Result<Opened, Error> {
+        let header = Header::read(dir)?;
+        let path = dir.join(NAME);
+        let file = lock(dir, &path)?;
+        let mut journal = Journal {
+            dir: dir.to_owned(),
+            header,
+            path,
+            file,
+            next: 1,
+            failed: None,
+        };
+        let mut tree = None;
+        let recovered = match journal.scan(&mut tree)? {
+            Some(from) => Some(journal.cut(from)?),
+            None => None,
+        };
+        Ok(Opened {
+            journal,
+            recovered,
+            tree,
+        })
+    }
+
+    /// The run's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The run's header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Sequence number of the next event.
+    pub fn next_seq(&self) -> u64 {
+        self.next
+    }
+
+    /// Writes an event and gives its sequence number. When this returns, the event outlasts a power failure. When it
+    /// fails because of the disk, it is unknown whether the event is there, so no event is taken
+    /// after it until the run is opened again.
+    pub fn append(&mut self, event: &Event) -> Result<u64, Error> {
+        if let Some(reason) = &self.failed {
+            return Err(Error::Refused {
+                path: self.path.clone(),
+                reason: reason.clone(),
+            });
+        }
+        let seq = self.next;
+        let line = Line {
+            seq,
+            time: Time::now(),
+            event,
+        };
+        let mut line = serde_json::to_vec(&line)
+            .map_err(|error| io("write", &self.path)(io::Error::from(error)))?;
+        line.push(b'\n');
+        if line.len() > MAX_LINE {
+            return Err(Error::EventTooLong { bytes: line.len() });
+        }
+        let mut file = &self.file;
+        if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
+            self.refuse(&error);
+            return Err(io("write", &self.path)(error));
+        }
+        self.next += 1;
+        Ok(seq)
+    }
+
+    /// Takes no more events.
+    pub(crate) fn refuse(&mut self, reason: &dyn std::error::Error) {
+        let reason = reason
+            .source()
+            .map_or(reason.to_string(), |source| format!("{reason}: {source}"));
+        self.failed.get_or_insert(reason);
+    }
+
+    /// Goes through all lines; gives the place of a torn tail.
+    fn scan(&mut self, tree: &mut Option<TreeHash>) -> Result<Option<u64>, Error> {
+        let file = files::open(&self.path).map_err(io("open", &self.path))?;
+        let mut lines = Lines::new(file);
+        loop {
+            match lines.advance().map_err(io("read", &self.path))? {
+                Found::Tail if lines.line.is_empty() => return Ok(None),
+                Found::Tail => return Ok(Some(lines.start)),
+                Found::TooLong => return Err(too_long(&self.path, lines.number)),
+                Found::Line => {}
+            }
+            match self.check(&lines.line, lines.number, tree) {
+                Ok(()) => self.next = lines.number + 1,
+                Err(Fault::NotJson(_)) if lines.at_end().map_err(io("read", &self.path))? => {
+                    return Ok(Some(lines.start));
+                }
+                Err(fault) => {
+                    return Err(explain(fault, &self.path, lines.number, self.header.format));
+                }
+            }
+        }
+    }
+
+    fn check(&self, line: &[u8], number: u64, tree: &mut Option<TreeHash>) -> Result<(), Fault> {
+        // The tree is needed; the rest of the line is read when somebody asks for it.
+        if lines::head(line, number)?.kind == "workspace"
+            && let Event::Workspace { tree: found, .. } = lines::entry(line, number)?.event
+        {
+            *tree = Some(found);
+        }
+        Ok(())
+    }
+
+    /// Moves everything from `from` on into a file of its own, which is durable before the journal is cut.
+    fn cut(&mut self, from: u64) -> Result<Torn, Error> {
+        let mut tail = Vec::new();
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(from))
+            .and_then(|_| file.read_to_end(&mut tail))
+            .map_err(io("read", &self.path))?;
+        let seq = self.next;
+        let mut kept = self.dir.join(format!("journal.torn-{seq}"));
+        let mut again = 1;
+        let mut copy = loop {
+            match files::create_new(&kept) {
+                // The same event was cut off before.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    again += 1;
+                    kept = self.dir.join(format!("journal.torn-{seq}-{again}"));
+                }
+                copy => break copy.map_err(io("make", &kept))?,
+            }
+        };
+        copy.write_all(&tail)
+            .and_then(|()| copy.sync_all())
+            .map_err(io("write", &kept))?;
+        files::sync_dir(&self.dir)?;
+        file.set_len(from)
+            .and_then(|()| file.sync_all())
+            .map_err(io("cut", &self.path))?;
+        Ok(Torn {
+            seq,
+            bytes: tail.len() as u64,
+            kept,
+        })
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Only this process may say that it is gone, and only while it has the lock.
+        let _ = fs::remove_file(self.dir.join(WRITER));
+    }
+}
+
+/// Opens the journal and locks it, or tells who has the lock.
+fn lock(dir: &Path, path: &Path) -> Result<File, Error> {
+    let no_links = OFlags::NOFOLLOW.bits() as i32;
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .custom_flags(no_links)
+        .open(path);
+    let file = file.map_err(io("open", path))?;
+    let writer = dir.join(WRITER);
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => {
+            let holder = fs::read_to_string(&writer).unwrap_or_default();
+            let holder = if holder.is_empty() {
+                "another process"
+            } else {
+                holder.trim_end()
+            };
+            return Err(Error::Held {
+                dir: dir.to_owned(),
+                holder: holder.to_owned(),
+            });
+        }
+        locked => locked.map_err(io("lock", path))?,
+    }
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let name = format!("process {} on {host}\n", std::process::id());
+    // For messages only, so that a failure here is not one.
+    let _ = fs::remove_file(&writer);
+    let _ = files::create_new(&writer).and_then(|mut file| file.write_all(name.as_bytes()));
+    Ok(file)
+}

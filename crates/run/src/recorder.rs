@@ -1,0 +1,124 @@
+//! A run being written: journal, contents and workspace history together.
+
+use std::path::Path;
+
+use agent::event::{Content, Event, RecordError, Recorder, TreeHash};
+
+use crate::blobs::Store;
+use crate::error::Error;
+use crate::header::Header;
+use crate::journal::{Journal, Torn};
+use crate::known::Known;
+use crate::tree::Limits;
+use crate::walk::{self, Memory};
+
+/// A run, open for writing by this process alone.
+#[derive(Debug)]
+pub struct Run {
+    journal: Journal,
+    store: Store,
+    limits: Limits,
+    memory: Memory,
+    tree: Option<TreeHash>,
+}
+
+/// A run that was opened again.
+#[derive(Debug)]
+pub struct OpenedRun {
+    /// The run.
+    pub run: Run,
+    /// What a crash had left of an event that was never acknowledged.
+    pub recovered: Option<Torn>,
+}
+
+impl Run {
+    /// Begins a run in `dir`, which must not exist. `known` is what its task provides; `limits` are those
+    /// of its workspace.
+    pub fn create(
+        dir: &Path,
+        header: &Header,
+        known: Known,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        Ok(Run::new(Journal::create(dir, header)?, None, known, limits))
+    }
+
+    /// Goes on with the run in `dir`.
+    pub fn open(dir: &Path, known: Known, limits: Limits) -> Result<OpenedRun, Error> {
+        let opened = Journal::open(dir)?;
+        let run = Run::new(opened.journal, opened.tree, known, limits);
+        run.store.clean()?;
+        Ok(OpenedRun {
+            run,
+            recovered: opened.recovered,
+        })
+    }
+
+    fn new(journal: Journal, tree: Option<TreeHash>, known: Known, limits: Limits) -> Self {
+        let store = Store::open(journal.dir(), known);
+        Run {
+            journal,
+            store,
+            limits,
+            memory: Memory::default(),
+            tree,
+        }
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The contents.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A failure that leaves a hole: nothing may be recorded after it as if all before were there.
+    fn stop(&mut self, error: Error) -> RecordError {
+        self.journal.refuse(&error);
+        RecordError::Journal(Box::new(error))
+    }
+}
+
+impl Recorder for Run {
+    fn record(&mut self, event: Event) -> Result<(), RecordError> {
+        match self.journal.append(&event) {
+            Ok(_) => {
+                if let Event::Workspace { tree, .. } = event {
+                    self.tree = Some(tree);
+                }
+                Ok(())
+            }
+            Err(error) => Err(self.stop(error)),
+        }
+    }
+
+    fn content(&mut self, bytes: &[u8]) -> Result<Content, RecordError> {
+        if let Some(content) = Content::inline(bytes) {
+            return Ok(content);
+        }
+        match self.store.put(bytes) {
+            Ok(sha256) => Ok(Content::Blob {
+                sha256,
+                bytes: bytes.len() as u64,
+            }),
+            Err(error) => Err(self.stop(error)),
+        }
+    }
+
+    fn snapshot(&mut self, workspace: &Path) -> Result<Option<TreeHash>, RecordError> {
+        match walk::snapshot(&mut self.store, &mut self.memory, workspace, self.limits) {
+            Ok(tree) => Ok((self.tree != Some(tree)).then_some(tree)),
+            Err(error) if error.is_about_workspace() => {
+                Err(RecordError::Workspace(Box::new(error)))
+            }
+            Err(error) => Err(self.stop(error)),
+        }
+    }
+
+    fn tree(&self) -> Option<TreeHash> {
+        self.tree
+    }
+}
