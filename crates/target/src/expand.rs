@@ -144,9 +144,14 @@ impl Draw<'_> {
 
     fn path(&mut self, text: &PoolText) -> Result<String, Problem> {
         let bytes = self.flat(text, true, false)?;
-        String::from_utf8(bytes).map_err(|_| {
-            Problem::at(&self.expander.family.file, self.line, "a drawn path is not valid UTF-8")
-        })
+        let problem = |what: String| Problem::at(&self.expander.family.file, self.line, what);
+        let path = String::from_utf8(bytes).map_err(|_| problem("a drawn path is not valid UTF-8".to_owned()))?;
+        if path.starts_with('/') {
+            return Err(problem(format!("a drawn path, \"{}\", is absolute", path.escape_debug())));
+        }
+        // A family may well draw `./a.json` as an argument and as the file's name; cases know one spelling.
+        let parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        Ok(parts.join("/"))
     }
 
     /// The text with its values; a list is an error that reading the family has ruled out.

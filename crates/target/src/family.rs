@@ -148,14 +148,10 @@ fn template(node: &Node<'_>, names: &Names<'_>) -> Result<Template, Problem> {
     }
     let mut files = Vec::new();
     for (path, node) in table.get("files").map(|node| node.table()).transpose()?.iter().flat_map(Table::entries) {
+        // What the paths come to is checked when they are drawn.
         let parsed = names.parse(path).map_err(|what| node.key_problem(what))?;
-        if parsed.pools().next().is_none() {
-            let literal = path.replace("$${", "${");
-            crate::case::check_path(&literal).map_err(|what| node.key_problem(what))?;
-        }
         files.push((parsed, text(&node)?));
     }
-    table.need("argv")?;
     Ok(Template {
         line: node.line(),
         weight: table.get("weight").map_or(Ok(1), |node| node.size(1..=MOST_WEIGHT))?,
