@@ -20,7 +20,9 @@ fn events(dir: &Path) -> Vec<Event> {
 
 /// A place without a disk where there is one, since thousands of writes are synced below.
 fn fast_place() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
 }
 
 fn attach(process: u32) -> Event {
