@@ -1,5 +1,7 @@
-//! Events drawn at random, every type of them.
+//! Events drawn at random, every type of them; runs to try things on.
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+
+pub mod place;
 
 use agent::event::*;
 use proptest::collection::{btree_map, vec};
