@@ -1,26 +1,47 @@
 //! Targets, cases and languages: reading them, drawing cases from families, capturing expected output.
 //!
-//! A [`Family`] says one behaviour of a target and how to draw cases of it. [`draw`] draws them from a seed.
+//! A [`Family`] says one behaviour of a target and how to draw cases of it. [`draw()`] draws them from a seed,
+//! [`split()`] chooses the hidden ones, and a [`Lock`] keeps what they came from. A [`Catalog`] finds targets and
+//! languages on disk; a [`Target`] loads and saves what belongs to one. [`conformity::check`] says whether a submission
+//! is written in the task's language.
+//!
+//! Architecture invariant: this crate knows no agent and no model.
 
 mod bytes;
 mod case;
+pub mod catalog;
+pub mod conformity;
 mod deal;
 pub mod draw;
+mod error;
 mod expand;
 mod family;
 mod fixtures;
 mod json;
 mod jsonl;
+pub mod language;
+pub mod lock;
 mod near;
 mod places;
 mod pool;
 mod problem;
+pub mod spec;
+pub mod split;
+mod store;
 mod text;
 
 pub use bytes::{Bytes, Digest};
 pub use case::{Case, Drawn, Ending, Expect, Inputs};
+pub use catalog::{Catalog, Summary, Task};
+pub use conformity::Violation;
 pub use draw::{Retired, Round, draw};
+pub use error::Error;
 pub use family::{Family, MOST_CASES};
 pub use fixtures::{Fixtures, NAMED_FROM};
 pub use jsonl::{read_cases, write_cases};
+pub use language::Language;
+pub use lock::Lock;
 pub use problem::{Problem, Problems};
+pub use spec::Spec;
+pub use split::{Keep, Share, Signature, Split, duals, split, unpaired};
+pub use store::{Target, Tests};

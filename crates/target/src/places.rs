@@ -184,6 +184,13 @@ impl<'a> Node<'a> {
         u32::try_from(found).map_err(|_| self.expected("a count"))
     }
 
+    /// The seed of a draw.
+    pub(crate) fn seed(&self) -> Result<u64, Problem> {
+        let integer = self.value.as_integer().ok_or_else(|| self.expected("an integer"))?;
+        u64::from_str_radix(integer.as_str(), integer.radix())
+            .map_err(|_| self.problem(format!("\"{}\" must be a number from 0 to {}", self.name, u64::MAX)))
+    }
+
     /// Two integers, the first not above the second.
     pub(crate) fn range(&self, within: RangeInclusive<i64>) -> Result<(i64, i64), Problem> {
         let list = self.list()?;

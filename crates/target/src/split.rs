@@ -1,0 +1,377 @@
+//! Which cases agents see, and which stay hidden.
+//!
+//! Hidden cases test that a behaviour was understood, not that its examples were learned, so each must be a *dual* of
+//! visible ones: of the same family, from the same template, ending the same way, with the same shape of output (its
+//! [`Signature`]). A hidden case of which no visible one shows the like would test luck.
+//!
+//! # One function for the first split and for later ones
+//!
+//! [`split`] takes the cases to choose from and says which are hidden; [`Keep`] says what becomes of the rest.
+//! At first ([`Keep::Nothing`]) the candidates are all cases of the target, and those not hidden become visible.
+//! Later, when the hidden cases must be replaced ([`Keep::Visible`]), the candidates are fresh cases
+//! ([`crate::draw::Round::Fresh`]), the visible ones stay as they are, and candidates that are not chosen are of no
+//! further use. Either way the same share of the target is hidden and the same rules hold. So:
+//!
+//! 1. `draw(.., seed, Round::First)`, capture, `split(drawn, Keep::Nothing, seed)`.
+//! 2. For hidden seed `h`: `draw(.., h, Round::Fresh { visible, retired })`, capture,
+//!    `split(drawn, Keep::Visible { visible, earlier }, h)`. What was hidden until then and is not hidden again goes
+//!    into the lock's list of retired cases; with that list the outcome can be computed again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::case::{Case, Ending};
+use crate::deal::Stream;
+
+/// How many of a target's cases are hidden, in per cent: the mean of the original benchmark's targets.
+pub const HIDDEN_PERCENT: u64 = 34;
+
+/// What two cases must share to be duals. It depends on the case alone, never on a seed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Signature {
+    /// The family.
+    pub family: String,
+    /// Which of its templates.
+    pub template: Option<u32>,
+    /// How the program ends.
+    pub ending: Ending,
+    /// Whether nothing is written to standard output.
+    pub silent: bool,
+    /// Standard error with numbers and quoted parts masked.
+    pub stderr: String,
+}
+
+impl Signature {
+    /// The signature of a case.
+    pub fn of(case: &Case) -> Self {
+        Signature {
+            family: case.family.clone(),
+            template: case.template,
+            ending: case.expect.ending,
+            silent: case.expect.stdout.is_empty(),
+            stderr: masked(&String::from_utf8_lossy(&case.expect.stderr)),
+        }
+    }
+}
+
+/// Text with each run of digits as `0` and each quoted part as its two quotes.
+fn masked(text: &str) -> String {
+    let mut masked = String::new();
+    let mut rest = text;
+    let mut before = ' ';
+    while let Some(first) = rest.chars().next() {
+        let after = &rest[first.len_utf8()..];
+        let close = match first {
+            '"' | '`' => Some(first),
+            // Not the apostrophe of a word.
+            '\'' if !before.is_alphanumeric() => Some(first),
+            '‘' => Some('’'),
+            '“' => Some('”'),
+            _ => None,
+        };
+        let line = after.split('\n').next().unwrap_or_default();
+        let closed = close.and_then(|close| line.find([close, if first == '`' { '\'' } else { close }]));
+        if let Some(at) = closed {
+            masked.push_str("''");
+            let close = after[at..].chars().next().map_or(1, char::len_utf8);
+            rest = &after[at + close..];
+            before = '\'';
+        } else if first.is_ascii_digit() {
+            masked.push('0');
+            rest = after.trim_start_matches(|next: char| next.is_ascii_digit());
+            before = '0';
+        } else {
+            masked.push(first);
+            rest = after;
+            before = first;
+        }
+    }
+    masked
+}
+
+/// The visible cases that a hidden one is a dual of, by id.
+pub fn duals(hidden: &Case, visible: &[Case]) -> Vec<String> {
+    let signature = Signature::of(hidden);
+    let of_family = visible.iter().filter(|case| case.family == hidden.family);
+    of_family.filter(|case| Signature::of(case) == signature).map(|case| case.id.clone()).collect()
+}
+
+/// The hidden cases, by id, that are duals of no visible one. In a sound target there are none.
+pub fn unpaired(hidden: &[Case], visible: &[Case]) -> Vec<String> {
+    let shown: BTreeSet<Signature> = visible.iter().map(Signature::of).collect();
+    hidden.iter().filter(|case| !shown.contains(&Signature::of(case))).map(|case| case.id.clone()).collect()
+}
+
+/// What stays as it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Keep<'a> {
+    /// Nothing: what is not hidden becomes visible.
+    Nothing,
+    /// The visible cases; only hidden ones are chosen.
+    Visible {
+        /// The cases that agents see.
+        visible: &'a [Case],
+        /// Cases that were hidden before, to be hidden again where the candidates do not suffice.
+        earlier: &'a [Case],
+    },
+}
+
+/// A target's cases, divided. Both lists are in order of family and number.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// What agents see.
+    pub visible: Vec<Case>,
+    /// What they never see.
+    pub hidden: Vec<Case>,
+    /// How near this came to what was wanted.
+    pub share: Share,
+}
+
+/// How many cases should be hidden and how many are. Shown as one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// [`HIDDEN_PERCENT`] of the target's cases.
+    pub wanted: usize,
+    /// Hidden cases.
+    pub hidden: usize,
+    /// All cases, hidden and visible.
+    pub total: usize,
+    /// Families that could give fewer than their part, with how many fewer: the others make up for them if they can.
+    pub short: BTreeMap<String, usize>,
+    /// Cases that were hidden before and are again, for want of fresh ones.
+    pub again: Vec<String>,
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = if self.total == 0 { 0.0 } else { 100.0 * self.hidden as f64 / self.total as f64 };
+        write!(formatter, "{} of {} cases are hidden ({percent:.1} %)", self.hidden, self.total)?;
+        if self.hidden < self.wanted {
+            write!(
+                formatter,
+                ", {} fewer than wanted: no more are duals of cases that stay visible",
+                self.wanted - self.hidden
+            )?;
+        }
+        if !self.short.is_empty() {
+            let all: Vec<_> = self.short.iter().map(|(family, fewer)| format!("{family} (by {fewer})")).collect();
+            write!(formatter, "; families that fall short of their part: {}", all.join(", "))?;
+        }
+        if !self.again.is_empty() {
+            write!(formatter, "; {} were hidden before, since their families give no more", self.again.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// Cases of one signature.
+#[derive(Default)]
+struct Group {
+    /// Of the cases that the share is reckoned by, those in this group.
+    base: usize,
+    /// Most that may be hidden.
+    most: usize,
+    /// Indices of candidates, in the order in which they are hidden.
+    candidates: Vec<usize>,
+}
+
+/// Chooses the hidden cases: [`HIDDEN_PERCENT`] of each family as nearly as whole cases allow, spread over its groups,
+/// at random within a group. At least half of each group stays visible.
+pub fn split(target: &str, candidates: Vec<Case>, keep: Keep<'_>, seed: u64) -> Split {
+    let fresh = candidates.len();
+    let (kept, pool) = match keep {
+        Keep::Nothing => (None, candidates),
+        Keep::Visible { visible, earlier } => {
+            let mut pool = candidates;
+            pool.extend_from_slice(earlier);
+            (Some(visible), pool)
+        }
+    };
+    // Of all cases 34 in 100, so of the visible ones 34 for each 66.
+    let (base, whole) = kept.map_or((pool.len(), 100), |kept| (kept.len(), 100 - HIDDEN_PERCENT as usize));
+    let wanted = (base * HIDDEN_PERCENT as usize + whole / 2) / whole;
+    let families = grouped(target, &pool, fresh, kept, seed);
+    let parts: Vec<(usize, usize)> = families.iter().map(|(_, groups)| part(groups)).collect();
+    let unbound: Vec<(usize, usize)> = parts.iter().map(|(base, _)| (*base, usize::MAX)).collect();
+    let (given, ideal) = (apportion(wanted, &parts), apportion(wanted, &unbound));
+    let (mut hide, mut short) = (BTreeSet::new(), BTreeMap::new());
+    for (index, (family, groups)) in families.iter().enumerate() {
+        if given[index] < ideal[index] {
+            short.insert((*family).to_owned(), ideal[index] - given[index]);
+        }
+        let sizes: Vec<_> = groups.iter().map(|group| (group.base, group.most)).collect();
+        for (group, count) in groups.iter().zip(apportion(given[index], &sizes)) {
+            hide.extend(group.candidates.iter().take(count).copied());
+        }
+    }
+    let again = hide.iter().filter(|&&index| index >= fresh).map(|&index| pool[index].id.clone()).collect();
+    let (mut visible, mut hidden) = (kept.unwrap_or_default().to_vec(), Vec::new());
+    for (index, case) in pool.into_iter().enumerate() {
+        if hide.contains(&index) {
+            hidden.push(case);
+        } else if kept.is_none() {
+            visible.push(case);
+        }
+    }
+    for cases in [&mut visible, &mut hidden] {
+        cases.sort_by(|a, b| (&a.family, a.number(), &a.id).cmp(&(&b.family, b.number(), &b.id)));
+    }
+    let share = Share { wanted, hidden: hidden.len(), total: hidden.len() + visible.len(), short, again };
+    Split { visible, hidden, share }
+}
+
+fn part(groups: &[Group]) -> (usize, usize) {
+    groups.iter().fold((0, 0), |(base, most), group| (base + group.base, most + group.most))
+}
+
+/// The groups of each family, both the groups and their candidates shuffled, but earlier candidates after fresh ones.
+fn grouped<'a>(
+    target: &str,
+    pool: &'a [Case],
+    fresh: usize,
+    kept: Option<&'a [Case]>,
+    seed: u64,
+) -> Vec<(&'a str, Vec<Group>)> {
+    let mut families: BTreeMap<&str, BTreeMap<Signature, Group>> = BTreeMap::new();
+    let mut seen: BTreeSet<_> = kept.unwrap_or_default().iter().map(|case| case.inputs.digest()).collect();
+    for case in kept.unwrap_or_default() {
+        families.entry(&case.family).or_default().entry(Signature::of(case)).or_default().base += 1;
+    }
+    for (index, case) in pool.iter().enumerate() {
+        // Two cases with the same inputs never count twice, whoever offers them.
+        if seen.insert(case.inputs.digest()) {
+            let group = families.entry(&case.family).or_default().entry(Signature::of(case)).or_default();
+            group.base += usize::from(kept.is_none());
+            group.candidates.push(index);
+        }
+    }
+    let shuffled = |(family, groups): (&'a str, BTreeMap<Signature, Group>)| {
+        let mut stream = Stream::new(seed, &["split", target, family]);
+        let mut groups: Vec<Group> = groups.into_values().collect();
+        stream.shuffle(&mut groups);
+        for group in &mut groups {
+            stream.shuffle(&mut group.candidates);
+            group.candidates.sort_by_key(|&index| index >= fresh);
+            group.most = match kept {
+                None => group.base / 2,
+                Some(_) => group.base.min(group.candidates.len()),
+            };
+        }
+        (family, groups)
+    };
+    families.into_iter().map(shuffled).collect()
+}
+
+/// Gives out `total` by weight, one at a time to whoever lacks most of its part and may still have one. Of two that
+/// lack the same the first has it.
+fn apportion(total: usize, parts: &[(usize, usize)]) -> Vec<usize> {
+    let all: usize = parts.iter().map(|(weight, _)| weight).sum();
+    let mut given = vec![0_usize; parts.len()];
+    for _ in 0..total {
+        let lacks = |index: usize| total as i128 * parts[index].0 as i128 - given[index] as i128 * all as i128;
+        let open = (0..parts.len()).rev().filter(|&index| parts[index].0 > 0 && given[index] < parts[index].1);
+        let Some(next) = open.max_by_key(|&index| lacks(index)) else { break };
+        given[next] += 1;
+    }
+    given
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::Bytes;
+    use crate::case::{Expect, Inputs};
+
+    fn case(family: &str, number: usize, template: u32, stderr: &str) -> Case {
+        let argv = vec![Bytes::from(format!("{family}-{number}-{template}").as_str())];
+        Case {
+            id: format!("t/{family}/{number:03}"),
+            family: family.to_owned(),
+            template: Some(template),
+            inputs: Inputs { argv, ..Inputs::default() },
+            expect: Expect {
+                ending: Ending::Exit(0),
+                stdout: Bytes::from("x"),
+                stderr: Bytes::from(stderr),
+                files: BTreeMap::new(),
+            },
+        }
+    }
+
+    fn family(name: &str, from: usize, cases: usize, templates: u32) -> Vec<Case> {
+        (from..from + cases).map(|number| case(name, number, number as u32 % templates, "")).collect()
+    }
+
+    #[test]
+    fn hides_the_wanted_share_and_leaves_every_hidden_case_a_dual() {
+        let cases: Vec<_> =
+            [family("a", 1, 24, 2), family("b", 1, 17, 1), family("c", 1, 40, 4), family("d", 1, 10, 10)].concat();
+        let split = split("t", cases.clone(), Keep::Nothing, 1);
+        assert_eq!((split.share.wanted, split.hidden.len(), split.visible.len()), (31, 31, 60));
+        assert_eq!(split.share.short, BTreeMap::from([("d".to_owned(), 3)]));
+        assert!(unpaired(&split.hidden, &split.visible).is_empty());
+        assert!(split.hidden.iter().all(|hidden| !duals(hidden, &split.visible).is_empty()));
+        let signatures: BTreeSet<_> = cases.iter().map(Signature::of).collect();
+        for signature in signatures {
+            let count = |cases: &[Case]| cases.iter().filter(|case| Signature::of(case) == signature).count();
+            assert!(count(&split.visible) >= count(&split.hidden), "{signature:?}");
+        }
+        let again = super::split("t", cases.clone(), Keep::Nothing, 1);
+        assert_eq!((&again.visible, &again.hidden), (&split.visible, &split.hidden));
+        assert_ne!(super::split("t", cases, Keep::Nothing, 2).hidden, split.hidden);
+    }
+
+    #[test]
+    fn says_when_too_few_can_be_hidden() {
+        let split = split("t", family("d", 1, 10, 10), Keep::Nothing, 1);
+        assert_eq!(split.hidden.len(), 0);
+        assert_eq!(
+            split.share.to_string(),
+            "0 of 10 cases are hidden (0.0 %), 3 fewer than wanted: no more are duals of cases that stay visible; \
+             families that fall short of their part: d (by 3)"
+        );
+    }
+
+    #[test]
+    fn replaces_hidden_cases_and_nothing_else() {
+        let first = split("t", [family("a", 1, 30, 2), family("b", 1, 20, 1)].concat(), Keep::Nothing, 1);
+        // Family b has but one fresh case to give.
+        let fresh = [family("a", 31, 30, 2), family("b", 21, 1, 1)].concat();
+        let keep = Keep::Visible { visible: &first.visible, earlier: &first.hidden };
+        let second = split("t", fresh, keep, 9);
+        assert_eq!(second.visible, first.visible);
+        assert_eq!(second.hidden.len(), first.hidden.len());
+        assert!(unpaired(&second.hidden, &second.visible).is_empty());
+        let old = |case: &&Case| first.hidden.contains(case);
+        assert!(second.hidden.iter().filter(|case| case.family == "a").all(|case| !old(&case)));
+        assert_eq!(second.hidden.iter().filter(old).count(), second.share.again.len());
+        assert_eq!(second.hidden.iter().filter(|case| case.family == "b" && !old(case)).count(), 1);
+        assert!(second.share.to_string().ends_with("6 were hidden before, since their families give no more"));
+    }
+
+    #[test]
+    fn masks_what_differs_between_like_messages() {
+        for (text, expected) in [
+            ("", ""),
+            ("line 12, column 345\n", "line 0, column 0\n"),
+            ("open \"a b\": can't 'x'", "open '': can't ''"),
+            ("jq: error: `x' and ‘é’", "jq: error: '' and ''"),
+            ("unclosed \" 7\nnext \" 8", "unclosed \" 0\nnext \" 0"),
+        ] {
+            assert_eq!(masked(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn apportions_by_largest_remainder_within_bounds() {
+        for (total, parts, expected) in [
+            (10, vec![(1, 99), (1, 99), (1, 99)], vec![4, 3, 3]),
+            (7, vec![(10, 99), (20, 99), (40, 99)], vec![1, 2, 4]),
+            (10, vec![(10, 2), (10, 99), (0, 99)], vec![2, 8, 0]),
+            (10, vec![(1, 1), (9, 2)], vec![1, 2]),
+            (3, vec![], vec![]),
+        ] {
+            assert_eq!(apportion(total, &parts), expected, "{total} {parts:?}");
+        }
+    }
+}
