@@ -13,7 +13,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::time::Timespec;
 
 /// How soon a raised cancellation flag is seen.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
 
 /// How long the group may clean up after itself before it is killed outright.
 const GRACE: Duration = Duration::from_secs(10);
@@ -83,7 +86,11 @@ impl<'a> Group<'a> {
 
     /// The last lines of standard error.
     pub(crate) fn tail(&self) -> String {
-        self.tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+        self.tail
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Waits until there is output or its end, taking in standard error meanwhile.
@@ -92,15 +99,25 @@ impl<'a> Group<'a> {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(io::Error::other("cancelled"));
             }
-            let streams: Vec<BorrowedFd<'_>> =
-                self.stderr.iter().map(AsFd::as_fd).chain(self.stdout.iter().map(AsFd::as_fd)).collect();
-            let mut polled: Vec<_> = streams.iter().map(|stream| PollFd::new(stream, PollFlags::IN)).collect();
+            let streams: Vec<BorrowedFd<'_>> = self
+                .stderr
+                .iter()
+                .map(AsFd::as_fd)
+                .chain(self.stdout.iter().map(AsFd::as_fd))
+                .collect();
+            let mut polled: Vec<_> = streams
+                .iter()
+                .map(|stream| PollFd::new(stream, PollFlags::IN))
+                .collect();
             match poll(&mut polled, Some(&LOOK)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => continue,
                 Ok(_) => (),
                 Err(error) => return Err(error.into()),
             }
-            let ready: Vec<bool> = polled.iter().map(|stream| !stream.revents().is_empty()).collect();
+            let ready: Vec<bool> = polled
+                .iter()
+                .map(|stream| !stream.revents().is_empty())
+                .collect();
             let (errors, output) = if self.stderr.is_some() {
                 (ready[0], ready.get(1).copied().unwrap_or(false))
             } else {
@@ -116,7 +133,9 @@ impl<'a> Group<'a> {
     }
 
     fn take_errors(&mut self) -> io::Result<()> {
-        let Some(stream) = &mut self.stderr else { return Ok(()) };
+        let Some(stream) = &mut self.stderr else {
+            return Ok(());
+        };
         let mut buffer = [0; 4096];
         let count = stream.read(&mut buffer)?;
         self.pending.extend_from_slice(&buffer[..count]);
@@ -124,7 +143,11 @@ impl<'a> Group<'a> {
             self.stderr = None;
         }
         // Progress bars end their lines with a carriage return.
-        while let Some(end) = self.pending.iter().position(|&byte| byte == b'\n' || byte == b'\r') {
+        while let Some(end) = self
+            .pending
+            .iter()
+            .position(|&byte| byte == b'\n' || byte == b'\r')
+        {
             let line: Vec<u8> = self.pending.drain(..=end).collect();
             self.take_line(&line[..end]);
         }
@@ -157,10 +180,21 @@ impl Read for Group<'_> {
                 return Ok(0);
             }
             self.wait_for_bytes()?;
-            let Some(stdout) = &mut self.stdout else { return Ok(0) };
+            let Some(stdout) = &mut self.stdout else {
+                return Ok(0);
+            };
             // Without standard error nothing was polled for long, but the read below then waits for output alone.
             let mut polled = [PollFd::new(stdout, PollFlags::IN)];
-            if !matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1)) {
+            if !matches!(
+                poll(
+                    &mut polled,
+                    Some(&Timespec {
+                        tv_sec: 0,
+                        tv_nsec: 0
+                    })
+                ),
+                Ok(1)
+            ) {
                 continue;
             }
             let count = stdout.read(buffer)?;
@@ -195,7 +229,10 @@ impl Drop for Group<'_> {
 mod tests {
     use super::*;
 
-    #[expect(clippy::disallowed_methods, reason = "tests of starting processes start some")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests of starting processes start some"
+    )]
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
@@ -226,7 +263,10 @@ mod tests {
         let cancel = AtomicBool::new(false);
         let dir = tempfile::tempdir().unwrap();
         let note = dir.path().join("pid");
-        let script = format!("sleep 1000 & echo $! > {0}.tmp; mv {0}.tmp {0}; wait", note.display());
+        let script = format!(
+            "sleep 1000 & echo $! > {0}.tmp; mv {0}.tmp {0}; wait",
+            note.display()
+        );
         let mut event = |_: Event<'_>| ();
         let mut group = Group::start(&mut shell(&script), &cancel, &mut event).unwrap();
         std::thread::scope(|scope| {
@@ -243,6 +283,9 @@ mod tests {
         let status = std::path::PathBuf::from(format!("/proc/{}/stat", child.trim()));
         // Where nobody adopts it at once, it may stay as a zombie, which is dead enough.
         let dead = |_| std::fs::read_to_string(&status).map_or(true, |text| text.contains(") Z"));
-        assert!((0..200).any(|n| dead(n) || { std::thread::sleep(Duration::from_millis(10)); false }));
+        assert!((0..200).any(|n| dead(n) || {
+            std::thread::sleep(Duration::from_millis(10));
+            false
+        }));
     }
 }

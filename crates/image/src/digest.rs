@@ -16,15 +16,20 @@ use crate::root::Root;
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// Whether this is a SHA-256 as [`hex`] writes it, and so also harmless as the name of a file.
 pub(crate) fn is_hex(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// SHA-256 of everything that can be read, in hex.
@@ -55,7 +60,7 @@ pub(crate) struct Content {
 pub(crate) fn of_tree(root: &Root, sealed: &BTreeMap<String, String>) -> Result<Content> {
     let mut hash = Sha256::new();
     let mut total = 0;
-    let mut part = |hash: &mut Sha256, bytes: &[u8]| {
+    let part = |hash: &mut Sha256, bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
@@ -73,23 +78,40 @@ pub(crate) fn of_tree(root: &Root, sealed: &BTreeMap<String, String>) -> Result<
                 None => of_file(&host, metadata.len())?,
             }
         } else {
-            let device = metadata.file_type().is_char_device() || metadata.file_type().is_block_device();
-            ("special", if device { metadata.rdev().to_string() } else { String::new() })
+            let device =
+                metadata.file_type().is_char_device() || metadata.file_type().is_block_device();
+            (
+                "special",
+                if device {
+                    metadata.rdev().to_string()
+                } else {
+                    String::new()
+                },
+            )
         };
         // The kernel gives every link the same mode, but not every filesystem agrees.
-        let mode = if metadata.is_symlink() { 0 } else { metadata.mode() };
+        let mode = if metadata.is_symlink() {
+            0
+        } else {
+            metadata.mode()
+        };
         part(&mut hash, entry.path.as_os_str().as_bytes());
         part(&mut hash, kind.as_bytes());
         part(&mut hash, &mode.to_le_bytes());
         part(&mut hash, content.as_bytes());
     }
-    Ok(Content { digest: hex(&hash.finalize()), bytes: total })
+    Ok(Content {
+        digest: hex(&hash.finalize()),
+        bytes: total,
+    })
 }
 
 fn of_file(host: &Path, length: u64) -> Result<(&'static str, String)> {
     match File::open(host) {
         Ok(mut file) => Ok(("file", of_reader(&mut file).context("read", host)?)),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(("unreadable", length.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Ok(("unreadable", length.to_string()))
+        }
         Err(error) => Err(error).context("read", host),
     }
 }
@@ -107,7 +129,9 @@ mod tests {
         fs::write(dir.path().join("a/b"), "text").unwrap();
         symlink("b", dir.path().join("a/c")).unwrap();
         change(dir.path());
-        of_tree(&Root::new(dir.path()), &BTreeMap::new()).unwrap().digest
+        of_tree(&Root::new(dir.path()), &BTreeMap::new())
+            .unwrap()
+            .digest
     }
 
     #[test]
@@ -115,7 +139,15 @@ mod tests {
         let plain = tree(|_| ());
         assert_eq!(plain, tree(|_| ()));
         let old = std::time::SystemTime::UNIX_EPOCH;
-        assert_eq!(plain, tree(|dir| File::options().append(true).open(dir.join("a/b")).unwrap().set_modified(old).unwrap()));
+        assert_eq!(
+            plain,
+            tree(|dir| File::options()
+                .append(true)
+                .open(dir.join("a/b"))
+                .unwrap()
+                .set_modified(old)
+                .unwrap())
+        );
         let changes: [fn(&Path); 6] = [
             |dir| fs::write(dir.join("a/b"), "next").unwrap(),
             |dir| fs::set_permissions(dir.join("a/b"), fs::Permissions::from_mode(0o755)).unwrap(),
@@ -141,7 +173,11 @@ mod tests {
         fs::write(dir.path().join("a"), "text").unwrap();
         let open = of_tree(&Root::new(dir.path()), &BTreeMap::new()).unwrap();
         let hash = of_reader(&mut &b"text"[..]).unwrap();
-        let sealed = of_tree(&Root::new(dir.path()), &BTreeMap::from([("a".into(), hash)])).unwrap();
+        let sealed = of_tree(
+            &Root::new(dir.path()),
+            &BTreeMap::from([("a".into(), hash)]),
+        )
+        .unwrap();
         assert_eq!(open, sealed);
     }
 }

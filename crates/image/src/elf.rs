@@ -48,9 +48,17 @@ fn read(file: &File) -> io::Result<bool> {
         _ => return Ok(false),
     }
     let (table, size, count) = if wide {
-        (number(&head, 32, 8), number(&head, 54, 2), number(&head, 56, 2))
+        (
+            number(&head, 32, 8),
+            number(&head, 54, 2),
+            number(&head, 56, 2),
+        )
     } else {
-        (number(&head, 28, 4), number(&head, 42, 2), number(&head, 44, 2))
+        (
+            number(&head, 28, 4),
+            number(&head, 42, 2),
+            number(&head, 44, 2),
+        )
     };
     let (mut interpreter, mut named, mut pie) = (false, false, false);
     for index in 0..count {
@@ -85,7 +93,10 @@ fn read(file: &File) -> io::Result<bool> {
 
 /// The little-endian number of `size` bytes at `at`.
 fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
-    bytes[at..at + size].iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+    bytes[at..at + size]
+        .iter()
+        .rev()
+        .fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
 /// Just enough of ELF files for the tests of this crate.
@@ -110,7 +121,10 @@ pub(crate) mod fake {
         };
         segment(if interpreter { SEGMENT_INTERPRETER } else { 1 }, 0, 0);
         segment(SEGMENT_DYNAMIC, 64 + 2 * 56, 32);
-        for (tag, value) in [(if named { TAG_SONAME } else { 1 }, 1), (TAG_FLAGS_1, if pie { FLAG_PIE } else { 0 })] {
+        for (tag, value) in [
+            (if named { TAG_SONAME } else { 1 }, 1),
+            (TAG_FLAGS_1, if pie { FLAG_PIE } else { 0 }),
+        ] {
             bytes.extend_from_slice(&tag.to_le_bytes());
             bytes.extend_from_slice(&u64::to_le_bytes(value));
         }
@@ -140,13 +154,37 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(is_program(&path).unwrap(), expected, "{what}");
         };
-        check(&fake::elf(EXECUTABLE, false, false, false), true, "static program");
-        check(&fake::elf(SHARED, true, false, true), true, "position-independent program");
-        check(&fake::elf(SHARED, true, false, false), true, "the same, by an old linker");
-        check(&fake::elf(SHARED, false, false, true), true, "static position-independent program");
-        check(&fake::elf(SHARED, true, true, false), false, "library with an interpreter, as libc.so.6");
+        check(
+            &fake::elf(EXECUTABLE, false, false, false),
+            true,
+            "static program",
+        );
+        check(
+            &fake::elf(SHARED, true, false, true),
+            true,
+            "position-independent program",
+        );
+        check(
+            &fake::elf(SHARED, true, false, false),
+            true,
+            "the same, by an old linker",
+        );
+        check(
+            &fake::elf(SHARED, false, false, true),
+            true,
+            "static position-independent program",
+        );
+        check(
+            &fake::elf(SHARED, true, true, false),
+            false,
+            "library with an interpreter, as libc.so.6",
+        );
         check(&fake::library(), false, "library");
-        check(&fake::elf(SHARED, false, false, false), false, "plugin without a name");
+        check(
+            &fake::elf(SHARED, false, false, false),
+            false,
+            "plugin without a name",
+        );
         check(&fake::elf(1, false, false, false), false, "object");
         check(&fake::program()[..100], false, "cut off");
         check(b"#!/bin/sh\n", false, "script");

@@ -38,7 +38,9 @@ pub enum Error {
         suite: String,
     },
     /// The package mirror could not be reached.
-    #[error("the package mirror cannot be reached; check the network, or set MIRRORCODE_DEBIAN_MIRROR\n{tail}")]
+    #[error(
+        "the package mirror cannot be reached; check the network, or set MIRRORCODE_DEBIAN_MIRROR\n{tail}"
+    )]
     MirrorUnreachable {
         /// The last lines of the package manager's output.
         tail: String,
@@ -50,7 +52,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// The package manager failed in a way that has no entry of its own here.
-    #[error("building the image failed ({status}); the command was\n  {command}\nand its last lines were\n{tail}")]
+    #[error(
+        "building the image failed ({status}); the command was\n  {command}\nand its last lines were\n{tail}"
+    )]
     Builder {
         /// The command, as a shell would take it.
         command: String,
@@ -125,7 +129,10 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
     fn context(self, what: &'static str, path: &Path) -> Result<T> {
         self.map_err(|error| {
             let (source, path) = (error.into(), path.to_owned());
-            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            if matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) {
                 Error::NoSpace { path }
             } else {
                 Error::Io { what, path, source }

@@ -17,7 +17,13 @@ const LOOK: Duration = Duration::from_millis(100);
 /// An exclusive lock, held until it is dropped. The file holds the owner's process id, and is never removed:
 /// removing it would let two processes lock two files of one name.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held for its lock, which ends when the file is closed")] File);
+pub(crate) struct Lock(
+    #[expect(
+        dead_code,
+        reason = "held for its lock, which ends when the file is closed"
+    )]
+    File,
+);
 
 impl Lock {
     /// Takes the lock if it is free.
@@ -26,7 +32,10 @@ impl Lock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 // The id is for messages only, so a full disk does not matter here.
-                let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
+                let _ = file
+                    .set_len(0)
+                    .and_then(|()| file.rewind())
+                    .and_then(|()| write!(file, "{}", std::process::id()));
                 Ok(Some(Self(file)))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -35,7 +44,11 @@ impl Lock {
     }
 
     /// Takes the lock, waiting for whoever holds it; `waiting` is told once who that is.
-    pub(crate) fn take(path: &Path, cancel: &AtomicBool, waiting: impl FnOnce(Option<u32>)) -> Result<Self> {
+    pub(crate) fn take(
+        path: &Path,
+        cancel: &AtomicBool,
+        waiting: impl FnOnce(Option<u32>),
+    ) -> Result<Self> {
         let mut waiting = Some(waiting);
         loop {
             if let Some(lock) = Self::try_take(path)? {
@@ -59,7 +72,10 @@ pub(crate) fn share(path: &Path) -> Result<Option<File>> {
     let file = match open(path) {
         Ok(file) => file,
         Err(Error::Io { source, .. })
-            if matches!(source.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) =>
+            if matches!(
+                source.kind(),
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+            ) =>
         {
             match File::open(path) {
                 Ok(file) => file,
@@ -75,12 +91,22 @@ pub(crate) fn share(path: &Path) -> Result<Option<File>> {
 /// The process whose id stands in a lock file, where one does.
 pub(crate) fn holder(path: &Path) -> Option<u32> {
     let mut text = String::new();
-    File::open(path).ok()?.take(32).read_to_string(&mut text).ok()?;
+    File::open(path)
+        .ok()?
+        .take(32)
+        .read_to_string(&mut text)
+        .ok()?;
     text.trim().parse().ok()
 }
 
 fn open(path: &Path) -> Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).context("open", path)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .context("open", path)
 }
 
 #[cfg(test)]
@@ -112,7 +138,10 @@ mod tests {
         let path = dir.path().join("lock");
         let _first = Lock::try_take(&path).unwrap().unwrap();
         let cancel = AtomicBool::new(true);
-        assert!(matches!(Lock::take(&path, &cancel, |_| ()), Err(Error::Interrupted)));
+        assert!(matches!(
+            Lock::take(&path, &cancel, |_| ()),
+            Err(Error::Interrupted)
+        ));
     }
 
     #[test]

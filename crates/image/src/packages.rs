@@ -46,9 +46,17 @@ impl Store {
             reason: "it is not named as packages in the package cache are: name_version_architecture.deb".into(),
         })?;
         let path = dir.join(file_name);
-        let mut hashing = Hashing { file: File::create_new(&path).context("create", &path)?, hash: Sha256::new() };
+        let mut hashing = Hashing {
+            file: File::create_new(&path).context("create", &path)?,
+            hash: Sha256::new(),
+        };
         io::copy(reader, &mut hashing).context("write", &path)?;
-        let package = Package { name, version, architecture, sha256: hex(&hashing.hash.finalize()) };
+        let package = Package {
+            name,
+            version,
+            architecture,
+            sha256: hex(&hashing.hash.finalize()),
+        };
         let kept = dir.join(format!("{}.deb", package.sha256));
         fs::rename(&path, &kept).context("rename", &path)?;
         Ok(package)
@@ -76,8 +84,13 @@ impl Store {
         let mut packages = Vec::new();
         for entry in fs::read_dir(&self.0).context("read directory", &self.0)? {
             let path = entry.context("read directory", &self.0)?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                let package = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Package>(&text).ok());
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
+                let package = fs::read(&path)
+                    .ok()
+                    .and_then(|text| serde_json::from_slice::<Package>(&text).ok());
                 packages.extend(package.filter(|package| self.path(&package.sha256).is_some()));
             }
         }
@@ -92,9 +105,14 @@ impl Store {
             reason: "the archive is missing".into(),
         })?;
         fs::copy(&from, to).context("copy", &from)?;
-        let found = File::open(to).and_then(|mut file| of_reader(&mut file)).context("read", to)?;
+        let found = File::open(to)
+            .and_then(|mut file| of_reader(&mut file))
+            .context("read", to)?;
         if found != package.sha256 {
-            return Err(Error::Damaged { path: from, reason: format!("its SHA-256 is {found}") });
+            return Err(Error::Damaged {
+                path: from,
+                reason: format!("its SHA-256 is {found}"),
+            });
         }
         Ok(())
     }
@@ -122,14 +140,19 @@ impl Write for Hashing {
 fn parse(file_name: &str) -> Option<(String, String, String)> {
     let mut parts = file_name.strip_suffix(".deb")?.split('_');
     let (name, version, architecture) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || [name, version, architecture].contains(&"") || file_name.contains('/') {
+    if parts.next().is_some()
+        || [name, version, architecture].contains(&"")
+        || file_name.contains('/')
+    {
         return None;
     }
     let mut decoded = String::new();
     let mut rest = version;
     while let Some((before, after)) = rest.split_once('%') {
         decoded.push_str(before);
-        let code = u8::from_str_radix(after.get(..2)?, 16).ok().filter(u8::is_ascii_graphic)?;
+        let code = u8::from_str_radix(after.get(..2)?, 16)
+            .ok()
+            .filter(u8::is_ascii_graphic)?;
         decoded.push(char::from(code));
         rest = &after[2..];
     }
@@ -144,8 +167,14 @@ mod tests {
     #[test]
     fn file_names_give_name_version_architecture() {
         for (file, expected) in [
-            ("gron_0.7.1-2+b8_amd64.deb", Some(("gron", "0.7.1-2+b8", "amd64"))),
-            ("libattr1_1%3a2.5.2-3_amd64.deb", Some(("libattr1", "1:2.5.2-3", "amd64"))),
+            (
+                "gron_0.7.1-2+b8_amd64.deb",
+                Some(("gron", "0.7.1-2+b8", "amd64")),
+            ),
+            (
+                "libattr1_1%3a2.5.2-3_amd64.deb",
+                Some(("libattr1", "1:2.5.2-3", "amd64")),
+            ),
             ("a_1%_all.deb", None),
             ("a_1%00_all.deb", None),
             ("a_1.deb", None),
@@ -154,7 +183,9 @@ mod tests {
             ("a_1_all.tar", None),
         ] {
             let found = parse(file);
-            let found = found.as_ref().map(|(name, version, arch)| (name.as_str(), version.as_str(), arch.as_str()));
+            let found = found
+                .as_ref()
+                .map(|(name, version, arch)| (name.as_str(), version.as_str(), arch.as_str()));
             assert_eq!(found, expected, "{file}");
         }
     }
@@ -167,8 +198,11 @@ mod tests {
         let store = Store::new(kept);
         for _ in 0..2 {
             fs::create_dir(&arrivals).unwrap();
-            let package = Store::receive(&arrivals, "gron_1%3a2_amd64.deb", &mut &b"content"[..]).unwrap();
-            store.publish(&arrivals, std::slice::from_ref(&package)).unwrap();
+            let package =
+                Store::receive(&arrivals, "gron_1%3a2_amd64.deb", &mut &b"content"[..]).unwrap();
+            store
+                .publish(&arrivals, std::slice::from_ref(&package))
+                .unwrap();
             assert_eq!(store.list().unwrap(), [package]);
             assert_eq!(fs::read_dir(&arrivals).unwrap().count(), 0);
             fs::remove_dir(&arrivals).unwrap();
@@ -178,7 +212,10 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"content");
         store.copy(package, &dir.path().join("copy")).unwrap();
         fs::write(path, "changed").unwrap();
-        assert!(matches!(store.copy(package, &dir.path().join("copy")), Err(Error::Damaged { .. })));
+        assert!(matches!(
+            store.copy(package, &dir.path().join("copy")),
+            Err(Error::Damaged { .. })
+        ));
         assert_eq!(store.path("../kept"), None);
     }
 }

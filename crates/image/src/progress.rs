@@ -40,17 +40,35 @@ pub enum Progress {
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Waiting { digest, holder: Some(pid) } => {
-                write!(f, "waiting for process {pid}, which is making image {}", short(digest))
+            Self::Waiting {
+                digest,
+                holder: Some(pid),
+            } => {
+                write!(
+                    f,
+                    "waiting for process {pid}, which is making image {}",
+                    short(digest)
+                )
             }
-            Self::Waiting { digest, holder: None } => {
-                write!(f, "waiting for another process, which is making image {}", short(digest))
+            Self::Waiting {
+                digest,
+                holder: None,
+            } => {
+                write!(
+                    f,
+                    "waiting for another process, which is making image {}",
+                    short(digest)
+                )
             }
             Self::Stage(stage) => f.write_str(stage),
             Self::Output(line) => write!(f, "  {line}"),
             Self::Package(package) => write!(f, "package {} {}", package.name, package.version),
             Self::Unpacking { bytes } => write!(f, "unpacking: {} MB", bytes / 1_000_000),
-            Self::Done { digest, bytes, milliseconds } => write!(
+            Self::Done {
+                digest,
+                bytes,
+                milliseconds,
+            } => write!(
                 f,
                 "image {} is ready: {} MB in {}.{} s",
                 short(digest),

@@ -62,7 +62,12 @@ impl Root {
                 entries.push(Entry { path, metadata });
             }
         }
-        entries.sort_by(|a, b| a.path.as_os_str().as_bytes().cmp(b.path.as_os_str().as_bytes()));
+        entries.sort_by(|a, b| {
+            a.path
+                .as_os_str()
+                .as_bytes()
+                .cmp(b.path.as_os_str().as_bytes())
+        });
         Ok(entries)
     }
 
@@ -74,8 +79,12 @@ impl Root {
 
     /// Prepares the place of a new entry: parents are made, what stands there (unless it is a directory) goes.
     pub(crate) fn place(&self, path: &Path) -> Result<PathBuf> {
-        let name = path.file_name().ok_or_else(|| Error::BadRecipe(format!("{} names no file", path.display())))?;
-        let host = self.directory(path.parent().unwrap_or(Path::new("")))?.join(name);
+        let name = path
+            .file_name()
+            .ok_or_else(|| Error::BadRecipe(format!("{} names no file", path.display())))?;
+        let host = self
+            .directory(path.parent().unwrap_or(Path::new("")))?
+            .join(name);
         match fs::remove_file(&host) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(host),
             other => other.context("replace", &host).map(|()| host),
@@ -105,7 +114,11 @@ impl Root {
             Err(error) => Err(error),
         };
         match removed {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                Ok(())
+            }
             other => other.context("remove", &host),
         }
     }
@@ -113,7 +126,10 @@ impl Root {
     /// Follows as much of `path` as exists, and returns the rest of its parts.
     fn follow(&self, path: &Path) -> Option<(Resolved, VecDeque<OsString>)> {
         let mut todo = parts(path);
-        let mut resolved = Resolved { path: PathBuf::new(), links: Vec::new() };
+        let mut resolved = Resolved {
+            path: PathBuf::new(),
+            links: Vec::new(),
+        };
         while let Some(part) = todo.pop_front() {
             if part == ".." {
                 resolved.path.pop();
@@ -198,9 +214,18 @@ mod tests {
             let found = root.resolve(Path::new(path)).map(|resolved| resolved.path);
             assert_eq!(found.as_deref(), expected.map(Path::new), "{path}");
         }
-        assert_eq!(root.resolve(Path::new("/usr/bin/up")).unwrap().links.len(), 4);
-        assert_eq!(root.place(Path::new("/bin/new/b")).unwrap(), dir.join("usr/bin/new/b"));
-        assert_eq!(root.place(Path::new("/dangling/b")).unwrap(), dir.join("nowhere/b"));
+        assert_eq!(
+            root.resolve(Path::new("/usr/bin/up")).unwrap().links.len(),
+            4
+        );
+        assert_eq!(
+            root.place(Path::new("/bin/new/b")).unwrap(),
+            dir.join("usr/bin/new/b")
+        );
+        assert_eq!(
+            root.place(Path::new("/dangling/b")).unwrap(),
+            dir.join("nowhere/b")
+        );
         assert!(root.place(Path::new("/loop/b")).is_err());
     }
 }

@@ -17,8 +17,16 @@ use crate::{Error, Result};
 pub(crate) const MERGED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// What is not worth unpacking: it is a mount point, or a cache, or differs from build to build.
-const SKIPPED: [&str; 8] =
-    ["dev", "proc", "sys", "run", "tmp", "var/cache", "var/log", "var/lib/apt/lists"];
+const SKIPPED: [&str; 8] = [
+    "dev",
+    "proc",
+    "sys",
+    "run",
+    "tmp",
+    "var/cache",
+    "var/log",
+    "var/lib/apt/lists",
+];
 
 /// Where the package manager leaves the packages' own archives.
 const ARCHIVES: &str = "var/cache/apt/archives";
@@ -34,7 +42,10 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Far above any image that makes sense, and below what would hurt.
-    pub(crate) const USUAL: Self = Self { bytes: 32 << 30, entries: 4_000_000 };
+    pub(crate) const USUAL: Self = Self {
+        bytes: 32 << 30,
+        entries: 4_000_000,
+    };
 }
 
 /// Unpacks a root filesystem into `root`, a directory that nobody else writes to.
@@ -48,7 +59,10 @@ pub(crate) fn unpack(
     limits: Limits,
     package: &mut dyn FnMut(&str, &mut dyn Read) -> Result<()>,
 ) -> Result<()> {
-    let mut place = Place { root, parents: HashSet::new() };
+    let mut place = Place {
+        root,
+        parents: HashSet::new(),
+    };
     let (mut bytes, mut count) = (0_u64, 0_u64);
     let mut archive = Archive::new(input);
     for entry in archive.entries().context("read the archive for", root)? {
@@ -65,13 +79,18 @@ pub(crate) fn unpack(
             return Err(refused("the archive holds too many bytes"));
         }
         let named = plain(&raw)?;
-        if let Some(name) = named.strip_prefix(ARCHIVES).ok().and_then(Path::to_str) {
-            if entry.header().entry_type().is_file() && name.ends_with(".deb") && !name.contains('/') {
-                let mut counted = Counted { inner: &mut entry, count: 0 };
-                package(name, &mut counted)?;
-                if counted.count != size {
-                    return Err(refused("the archive is cut off in it"));
-                }
+        if let Some(name) = named.strip_prefix(ARCHIVES).ok().and_then(Path::to_str)
+            && entry.header().entry_type().is_file()
+            && name.ends_with(".deb")
+            && !name.contains('/')
+        {
+            let mut counted = Counted {
+                inner: &mut entry,
+                count: 0,
+            };
+            package(name, &mut counted)?;
+            if counted.count != size {
+                return Err(refused("the archive is cut off in it"));
             }
         }
         if SKIPPED.iter().any(|skipped| named.starts_with(skipped)) {
@@ -82,18 +101,28 @@ pub(crate) fn unpack(
             EntryType::Directory => place.directory(&path, &raw)?,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 let host = place.fresh(&path, &raw)?;
-                let mode = entry.header().mode().map_err(|error| refused(&error.to_string()))?;
-                let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&host);
+                let mode = entry
+                    .header()
+                    .mode()
+                    .map_err(|error| refused(&error.to_string()))?;
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&host);
                 let mut file = created(file, &host, &raw)?;
                 let copied = io::copy(&mut entry, &mut file).context("write", &host)?;
                 if copied != size {
                     return Err(refused("the archive is cut off in it"));
                 }
                 let mode = (mode & 0o777 | 0o444) & !0o022;
-                file.set_permissions(Permissions::from_mode(mode)).context("set the mode of", &host)?;
+                file.set_permissions(Permissions::from_mode(mode))
+                    .context("set the mode of", &host)?;
             }
             EntryType::Symlink => {
-                let target = entry.link_name_bytes().ok_or_else(|| refused("it is a link without a target"))?;
+                let target = entry
+                    .link_name_bytes()
+                    .ok_or_else(|| refused("it is a link without a target"))?;
                 if target.is_empty() || target.contains(&0) {
                     return Err(refused("it is a link to no possible path"));
                 }
@@ -101,11 +130,17 @@ pub(crate) fn unpack(
                 let link_to_merged = MERGED.iter().any(|merged| named == Path::new(merged));
                 if !link_to_merged {
                     let host = place.fresh(&path, &raw)?;
-                    created(symlink(std::ffi::OsStr::from_bytes(&target), &host), &host, &raw)?;
+                    created(
+                        symlink(std::ffi::OsStr::from_bytes(&target), &host),
+                        &host,
+                        &raw,
+                    )?;
                 }
             }
             EntryType::Link => {
-                let target = entry.link_name_bytes().ok_or_else(|| refused("it is a link without a target"))?;
+                let target = entry
+                    .link_name_bytes()
+                    .ok_or_else(|| refused("it is a link without a target"))?;
                 let target = merge(&plain(&target)?);
                 let source = place.existing_file(&target).ok_or_else(|| {
                     refused("it is a hard link to something that is not a file unpacked before it")
@@ -114,7 +149,12 @@ pub(crate) fn unpack(
                 created(fs::hard_link(&source, &host), &host, &raw)?;
             }
             EntryType::Char | EntryType::Block | EntryType::Fifo | EntryType::XGlobalHeader => (),
-            other => return Err(refused(&format!("its type {:?} is not known here", other.as_byte() as char))),
+            other => {
+                return Err(refused(&format!(
+                    "its type {:?} is not known here",
+                    other.as_byte() as char
+                )));
+            }
         }
     }
     Ok(())
@@ -139,9 +179,17 @@ impl Place<'_> {
             match fs::symlink_metadata(&host) {
                 Ok(metadata) if metadata.is_dir() => (),
                 Ok(metadata) if metadata.is_symlink() => {
-                    return Err(refuse(raw, &format!("`{}` on its way is a link", sofar.display())));
+                    return Err(refuse(
+                        raw,
+                        &format!("`{}` on its way is a link", sofar.display()),
+                    ));
                 }
-                Ok(_) => return Err(refuse(raw, &format!("`{}` on its way is not a directory", sofar.display()))),
+                Ok(_) => {
+                    return Err(refuse(
+                        raw,
+                        &format!("`{}` on its way is not a directory", sofar.display()),
+                    ));
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => make_directory(&host)?,
                 Err(error) => return Err(error).context("look at", &host),
             }
@@ -152,7 +200,9 @@ impl Place<'_> {
 
     /// The path on the host of an entry that is still to be made.
     fn fresh(&mut self, path: &Path, raw: &[u8]) -> Result<PathBuf> {
-        let parent = path.parent().ok_or_else(|| refuse(raw, "it would replace the root"))?;
+        let parent = path
+            .parent()
+            .ok_or_else(|| refuse(raw, "it would replace the root"))?;
         self.directory(parent, raw)?;
         Ok(self.root.join(path))
     }
@@ -162,7 +212,8 @@ impl Place<'_> {
         let parent = path.parent()?;
         let known = parent == Path::new("") || self.parents.contains(parent);
         let host = self.root.join(path);
-        (known && fs::symlink_metadata(&host).is_ok_and(|metadata| metadata.is_file())).then_some(host)
+        (known && fs::symlink_metadata(&host).is_ok_and(|metadata| metadata.is_file()))
+            .then_some(host)
     }
 }
 
@@ -190,7 +241,9 @@ fn plain(raw: &[u8]) -> Result<PathBuf> {
         match part {
             Component::Normal(part) => path.push(part),
             Component::CurDir => (),
-            Component::RootDir | Component::Prefix(_) => return Err(refuse(raw, "its name is absolute")),
+            Component::RootDir | Component::Prefix(_) => {
+                return Err(refuse(raw, "its name is absolute"));
+            }
             Component::ParentDir => return Err(refuse(raw, "its name holds `..`")),
         }
     }
@@ -199,18 +252,30 @@ fn plain(raw: &[u8]) -> Result<PathBuf> {
 
 /// Moves what belongs to a merged directory to where that directory's link will lead.
 fn merge(path: &Path) -> PathBuf {
-    let merged = path.iter().next().is_some_and(|first| MERGED.iter().any(|merged| first == *merged));
-    if merged { Path::new("usr").join(path) } else { path.to_owned() }
+    let merged = path
+        .iter()
+        .next()
+        .is_some_and(|first| MERGED.iter().any(|merged| first == *merged));
+    if merged {
+        Path::new("usr").join(path)
+    } else {
+        path.to_owned()
+    }
 }
 
 fn refuse(raw: &[u8], reason: &str) -> Error {
-    Error::Refused { entry: String::from_utf8_lossy(raw).into_owned(), reason: reason.to_owned() }
+    Error::Refused {
+        entry: String::from_utf8_lossy(raw).into_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// Tells an entry that occurs twice from other failures to create it.
 fn created<T>(result: io::Result<T>, host: &Path, raw: &[u8]) -> Result<T> {
     match result {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(refuse(raw, "its path occurs twice")),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(refuse(raw, "its path occurs twice"))
+        }
         other => other.context("create", host),
     }
 }

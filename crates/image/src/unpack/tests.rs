@@ -24,7 +24,12 @@ impl Hostile {
     }
 
     fn file(mut self, name: &[u8], content: &[u8]) -> Self {
-        self.0.append(&Self::header(name, EntryType::Regular, content.len() as u64), content).unwrap();
+        self.0
+            .append(
+                &Self::header(name, EntryType::Regular, content.len() as u64),
+                content,
+            )
+            .unwrap();
         self
     }
 
@@ -37,7 +42,9 @@ impl Hostile {
     }
 
     fn entry(mut self, name: &[u8], kind: EntryType) -> Self {
-        self.0.append(&Self::header(name, kind, 0), &b""[..]).unwrap();
+        self.0
+            .append(&Self::header(name, kind, 0), &b""[..])
+            .unwrap();
         self
     }
 
@@ -65,9 +72,14 @@ fn run(archive: &[u8], limits: Limits) -> (tempfile::TempDir, PathBuf, Result<()
 #[track_caller]
 fn refused(archive: Hostile, reason: &str) {
     let (dir, _, result) = archive.unpack();
-    let Err(Error::Refused { reason: found, .. }) = &result else { panic!("{result:?}") };
+    let Err(Error::Refused { reason: found, .. }) = &result else {
+        panic!("{result:?}")
+    };
     assert!(found.contains(reason), "{found}");
-    let outside: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let outside: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(outside, ["root"]);
 }
 
@@ -77,24 +89,65 @@ fn nothing_leaves_the_root() {
     refused(Hostile::new().file(b"a/../../evil", b"x"), "`..`");
     refused(Hostile::new().file(b"/etc/evil", b"x"), "absolute");
     refused(Hostile::new().entry(b"..", EntryType::Directory), "`..`");
-    refused(Hostile::new().link(b"a", EntryType::Symlink, b"..").file(b"a/evil", b"x"), "is a link");
-    refused(Hostile::new().link(b"a", EntryType::Symlink, b"..").entry(b"a/evil", EntryType::Directory), "is a link");
-    refused(Hostile::new().link(b"a", EntryType::Symlink, b"..").entry(b"a", EntryType::Directory), "is a link");
-    refused(Hostile::new().link(b"a", EntryType::Symlink, b"../evil").file(b"a", b"x"), "twice");
-    refused(Hostile::new().link(b"a", EntryType::Link, b"../../../../etc/passwd"), "`..`");
-    refused(Hostile::new().link(b"a", EntryType::Link, b"/etc/passwd"), "absolute");
-    refused(Hostile::new().link(b"a", EntryType::Link, b"etc/passwd"), "not a file unpacked");
-    let through = Hostile::new().link(b"a", EntryType::Symlink, b"/etc").link(b"b", EntryType::Link, b"a/passwd");
+    refused(
+        Hostile::new()
+            .link(b"a", EntryType::Symlink, b"..")
+            .file(b"a/evil", b"x"),
+        "is a link",
+    );
+    refused(
+        Hostile::new()
+            .link(b"a", EntryType::Symlink, b"..")
+            .entry(b"a/evil", EntryType::Directory),
+        "is a link",
+    );
+    refused(
+        Hostile::new()
+            .link(b"a", EntryType::Symlink, b"..")
+            .entry(b"a", EntryType::Directory),
+        "is a link",
+    );
+    refused(
+        Hostile::new()
+            .link(b"a", EntryType::Symlink, b"../evil")
+            .file(b"a", b"x"),
+        "twice",
+    );
+    refused(
+        Hostile::new().link(b"a", EntryType::Link, b"../../../../etc/passwd"),
+        "`..`",
+    );
+    refused(
+        Hostile::new().link(b"a", EntryType::Link, b"/etc/passwd"),
+        "absolute",
+    );
+    refused(
+        Hostile::new().link(b"a", EntryType::Link, b"etc/passwd"),
+        "not a file unpacked",
+    );
+    let through = Hostile::new().link(b"a", EntryType::Symlink, b"/etc").link(
+        b"b",
+        EntryType::Link,
+        b"a/passwd",
+    );
     refused(through, "not a file unpacked");
-    let to_link = Hostile::new().link(b"a", EntryType::Symlink, b"/etc/passwd").link(b"b", EntryType::Link, b"a");
+    let to_link = Hostile::new()
+        .link(b"a", EntryType::Symlink, b"/etc/passwd")
+        .link(b"b", EntryType::Link, b"a");
     refused(to_link, "not a file unpacked");
 }
 
 #[test]
 fn nothing_is_written_twice() {
     refused(Hostile::new().file(b"a", b"x").file(b"a", b"y"), "twice");
-    refused(Hostile::new().file(b"bin/a", b"x").file(b"usr/bin/a", b"y"), "twice");
-    refused(Hostile::new().file(b"a", b"x").file(b"a/b", b"y"), "not a directory");
+    refused(
+        Hostile::new().file(b"bin/a", b"x").file(b"usr/bin/a", b"y"),
+        "twice",
+    );
+    refused(
+        Hostile::new().file(b"a", b"x").file(b"a/b", b"y"),
+        "not a directory",
+    );
     refused(Hostile::new().file(b"", b"x"), "replace the root");
 }
 
@@ -127,7 +180,10 @@ fn modes_let_everyone_read_and_nobody_else_write() {
     let (_dir, root, result) = archive.file(b"dir/setuid", b"x").unpack();
     result.unwrap();
     let mode = |path: &str| fs::metadata(root.join(path)).unwrap().mode() & 0o7777;
-    assert_eq!((mode("secret"), mode("dir/setuid"), mode("dir")), (0o644, 0o755, 0o755));
+    assert_eq!(
+        (mode("secret"), mode("dir/setuid"), mode("dir")),
+        (0o644, 0o755, 0o755)
+    );
 }
 
 #[test]
@@ -152,7 +208,10 @@ fn merged_directories_meet_under_usr() {
 fn names_need_not_be_unicode() {
     let (_dir, root, result) = Hostile::new().file(b"\xff\xfe", b"x").unpack();
     result.unwrap();
-    assert_eq!(fs::read(root.join(std::ffi::OsString::from_vec(b"\xff\xfe".to_vec()))).unwrap(), b"x");
+    assert_eq!(
+        fs::read(root.join(std::ffi::OsString::from_vec(b"\xff\xfe".to_vec()))).unwrap(),
+        b"x"
+    );
 }
 
 #[test]
@@ -178,8 +237,18 @@ fn sizes_are_bounded_before_anything_is_written() {
     assert!(result.unwrap_err().to_string().contains("too many bytes"));
     assert!(!root.join("sparse").exists());
 
-    let many = Hostile::new().file(b"a", b"").file(b"b", b"").file(b"c", b"").bytes();
-    let (_dir, _, result) = run(&many, Limits { entries: 2, ..Limits::USUAL });
+    let many = Hostile::new()
+        .file(b"a", b"")
+        .file(b"b", b"")
+        .file(b"c", b"")
+        .bytes();
+    let (_dir, _, result) = run(
+        &many,
+        Limits {
+            entries: 2,
+            ..Limits::USUAL
+        },
+    );
     assert!(result.unwrap_err().to_string().contains("too many entries"));
 }
 
@@ -188,7 +257,9 @@ fn an_archive_that_ends_early_is_an_error() {
     let whole = Hostile::new().file(b"a", &[7; 5000]).bytes();
     let (_dir, _, result) = run(&whole[..2000], Limits::USUAL);
     assert!(result.is_err());
-    let whole = Hostile::new().file(b"var/cache/apt/archives/a_1_all.deb", &[7; 5000]).bytes();
+    let whole = Hostile::new()
+        .file(b"var/cache/apt/archives/a_1_all.deb", &[7; 5000])
+        .bytes();
     let (_dir, _, result) = run(&whole[..2000], Limits::USUAL);
     assert!(result.is_err());
 }
@@ -201,13 +272,21 @@ fn packages_are_handed_on_and_not_unpacked() {
         .bytes();
     let dir = tempfile::tempdir().unwrap();
     let mut seen = Vec::new();
-    unpack(&archive[..], dir.path(), Limits::USUAL, &mut |name, reader| {
-        let mut content = String::new();
-        reader.read_to_string(&mut content).unwrap();
-        seen.push((name.to_owned(), content));
-        Ok(())
-    })
+    unpack(
+        &archive[..],
+        dir.path(),
+        Limits::USUAL,
+        &mut |name, reader| {
+            let mut content = String::new();
+            reader.read_to_string(&mut content).unwrap();
+            seen.push((name.to_owned(), content));
+            Ok(())
+        },
+    )
     .unwrap();
-    assert_eq!(seen, [("gron_1_amd64.deb".to_owned(), "content".to_owned())]);
+    assert_eq!(
+        seen,
+        [("gron_1_amd64.deb".to_owned(), "content".to_owned())]
+    );
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
