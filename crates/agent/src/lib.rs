@@ -1,3 +1,16 @@
-//! Who works on a task: a person at a shell, or a replay of a recorded run
+//! Who works on a task: a person at a shell, or a replay of a recorded run.
+//!
+//! # Architecture invariant
+//!
+//! An agent has no way to name a hidden case: nothing in this crate is given one.
 
+mod control;
 pub mod event;
+mod replay;
+mod session;
+mod terminal;
+
+pub use control::{Evaluation, Evaluator};
+pub use replay::{Archive, Deviation, Recorded, RecordedResult, ReplayError, Step, recorded, repeat};
+pub use session::{CommandOutcome, Error, Session, Setting, TASK, WORKSPACE};
+pub use terminal::Terminal;

@@ -49,3 +49,14 @@ pub const INNER_ID: u32 = 1000;
 /// for one) ask for user 0 and not for a capability. The number lies above Debian's ranges for people
 /// and services (policy manual, 9.2.2) and below `nobody`.
 pub const OUTER_ID_WHEN_ROOT: u32 = 64_999;
+
+/// Makes a file or directory belong to the user that sandboxed processes are on the host.
+///
+/// # Errors
+/// When the system refuses. For an ordinary user, who is that user already, nothing is done.
+pub fn give_to_inside(path: &std::path::Path) -> std::io::Result<()> {
+    if sys::effective_user() != 0 {
+        return Ok(());
+    }
+    std::os::unix::fs::lchown(path, Some(OUTER_ID_WHEN_ROOT), Some(OUTER_ID_WHEN_ROOT))
+}

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sandbox::{Conditions, Worker};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use target::{Case, Observed, TargetSpec};
+use target::{Case, Observed, Spec};
 
 use crate::compare::compare;
 use crate::stages::TestStage;
@@ -183,7 +183,7 @@ fn order(cases: &[Drawn<'_>]) -> Vec<usize> {
 /// [`RunError`]; results so far are kept.
 pub fn run_all(
     stage: &TestStage,
-    target: &TargetSpec,
+    target: &Spec,
     cases: &[Drawn<'_>],
     jobs: usize,
     mut results: Results,
@@ -240,7 +240,7 @@ pub fn run_all(
 fn observe(
     worker: &mut Option<Worker>,
     stage: &TestStage,
-    target: &TargetSpec,
+    target: &Spec,
     case: &Case,
 ) -> Result<Observed, sandbox::Error> {
     let mut failures = 0;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use sandbox::{
     Collect, Command, Conditions, Ending, File, Limits, Mount, Scratch, Source, Spec, Syscalls, Worker,
 };
-use target::{CaseLimits, Language, Program, SUBMISSION_DIRECTORY};
+use target::spec::Limits as CaseLimits;
+use target::{Language, Program, SUBMISSION_DIRECTORY};
 
 use crate::submission::Submission;
 
@@ -89,10 +90,10 @@ pub fn build(
         syscalls: Syscalls::Tools,
         execute: None,
         guard: None,
-        memory: language.limits.build_memory_mib << 20,
+        memory: u64::from(language.limits.build_memory_mib) << 20,
         processes: BUILD_PROCESSES,
     })?;
-    let wall = Duration::from_secs(language.limits.build_wall_seconds);
+    let wall = Duration::from_secs(language.limits.build_wall_seconds.into());
     let env = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin"),
         ("HOME", "/tmp"),
@@ -206,7 +207,6 @@ impl TestStage {
         runtime: &Path,
         installed: &Installed,
         limits: &CaseLimits,
-        name: &str,
     ) -> Self {
         let mut sandbox = target::case_sandbox(runtime, limits);
         sandbox.mounts.push(Mount {
@@ -218,12 +218,13 @@ impl TestStage {
         let mut execute = vec![PathBuf::from(SUBMISSION_DIRECTORY), executable.clone()];
         execute.extend(runtime.join(&LOADER[1..]).exists().then(|| LOADER.into()));
         sandbox.execute = Some(execute);
-        let name = if executable.starts_with(SUBMISSION_DIRECTORY) {
-            name.to_owned()
-        } else {
-            language.start[0].clone()
+        let program = Program {
+            executable,
+            name: language.start[0].clone(),
+            before: language.start[1..].to_vec(),
+            allowance: Duration::from_millis(language.limits.start_allowance_ms.into()),
         };
-        TestStage { sandbox, program: Program { executable, name, before: language.start[1..].to_vec() } }
+        TestStage { sandbox, program }
     }
 
     /// A finished program on a root of its own.
@@ -232,8 +233,12 @@ impl TestStage {
         let mut execute = vec![executable.to_owned()];
         execute.extend(rootfs.join(&LOADER[1..]).exists().then(|| LOADER.into()));
         sandbox.execute = Some(execute);
-        let program =
-            Program { executable: executable.to_owned(), name: name.to_owned(), before: Vec::new() };
+        let program = Program {
+            executable: executable.to_owned(),
+            name: name.to_owned(),
+            before: Vec::new(),
+            allowance: Duration::ZERO,
+        };
         TestStage { sandbox, program }
     }
 }

@@ -7,13 +7,19 @@
 //!
 //! Architecture invariant: this crate knows no agent and no model.
 
+
+pub mod build;
 mod bytes;
+pub mod capture;
 mod case;
 pub mod catalog;
+pub mod check;
 pub mod conformity;
 mod deal;
+pub mod docs;
 pub mod draw;
 mod error;
+mod execute;
 mod expand;
 mod family;
 mod fixtures;
@@ -25,6 +31,7 @@ mod near;
 mod places;
 mod pool;
 mod problem;
+pub mod reference;
 pub mod spec;
 pub mod split;
 mod store;
@@ -36,6 +43,9 @@ pub use catalog::{Catalog, Summary, Task};
 pub use conformity::Violation;
 pub use draw::{Retired, Round, draw};
 pub use error::Error;
+pub use execute::{
+    CASE_DIRECTORY, Observed, Program, SCRATCH_DIRECTORY, SUBMISSION_DIRECTORY, case_sandbox, observe,
+};
 pub use family::{Family, MOST_CASES};
 pub use fixtures::{Fixtures, NAMED_FROM};
 pub use jsonl::{read_cases, write_cases};
@@ -43,5 +53,11 @@ pub use language::Language;
 pub use lock::Lock;
 pub use problem::{Problem, Problems};
 pub use spec::Spec;
-pub use split::{Keep, Share, Signature, Split, duals, split, unpaired};
+pub use split::{HIDDEN_PERCENT, Keep, Share, Signature, Split, duals, split, unpaired};
 pub use store::{Target, Tests};
+
+/// Debian suite that references, toolchains and runtimes come from.
+pub const SUITE: &str = "trixie";
+
+/// Host name that every sandboxed program sees.
+pub const HOST_NAME: &str = "mirrorcode";

@@ -128,6 +128,11 @@ impl Spec {
     pub fn parse(file: &str, name: &str, bytes: &[u8]) -> Result<Self, Problem> {
         Source::new(file, bytes)?.read(|root| read(name, &root))
     }
+
+    /// The name that the program is called by.
+    pub fn command(&self) -> &str {
+        &self.reference.command
+    }
 }
 
 fn read(name: &str, root: &Table<'_>) -> Result<Spec, Problem> {

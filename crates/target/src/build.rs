@@ -1,0 +1,342 @@
+//! Building a target: reference, docs, cases, expected output, split, lock.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use image::{Cache, Image};
+
+use crate::capture::{CaptureError, Captured, capture};
+use crate::docs::{DocsError, Page, extract};
+use crate::lock::{Counts, Dropped, Lock, LockedPackage};
+use crate::reference::{GuardLibrary, capture_sandbox, prepare};
+use crate::{
+    Bytes, Case, Digest, Drawn, Error, Keep, Problem, Retired, Round, Share, Split, Target, Tests, draw, split,
+};
+
+/// Seed of a target's first draw, when none is given.
+const FIRST_SEED: u64 = 1;
+
+/// Why a target could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Its files.
+    #[error(transparent)]
+    Target(#[from] Error),
+    /// The image with the reference.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// The documentation.
+    #[error(transparent)]
+    Docs(#[from] DocsError),
+    /// The run of the reference.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The package is not the one that the lock names.
+    #[error(
+        "{package} {version} has the checksum {found}, but target.lock has {locked}; if the change is wanted, run \
+         `mirrorcode target build {target} --update`"
+    )]
+    Checksum {
+        /// The target.
+        target: String,
+        /// The package, or the program's path.
+        package: String,
+        /// Its version.
+        version: String,
+        /// What was found.
+        found: String,
+        /// What the lock has.
+        locked: String,
+    },
+    /// The package does not hold the program.
+    #[error("package {package} has no {program}; mend `program` in target.toml")]
+    NoProgram {
+        /// The package.
+        package: String,
+        /// The program's path.
+        program: String,
+    },
+    /// A script cannot be executed without being read.
+    #[error("{program} is a script: whoever can run it can read it, so it cannot be a reference")]
+    Script {
+        /// The program's path.
+        program: String,
+    },
+    /// A file in the cache.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// The system's answer.
+        error: std::io::Error,
+    },
+}
+
+impl From<Problem> for BuildError {
+    fn from(problem: Problem) -> Self {
+        BuildError::Target(problem.into())
+    }
+}
+
+/// What the caller decides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Draw the hidden cases with this seed; `None` keeps the lock's.
+    pub seed: Option<u64>,
+    /// Take the newest package and write a new lock.
+    pub update: bool,
+    /// Leave the cases as they are.
+    pub no_draw: bool,
+}
+
+/// How the work goes on.
+pub enum Progress {
+    /// An image is being built.
+    Image(image::Progress),
+    /// A stage began.
+    Stage(&'static str),
+    /// So many runs of the reference of so many are done.
+    Runs(u64, u64),
+}
+
+/// What was built.
+pub struct Report {
+    /// The lock, as it stands on disk now.
+    pub lock: Lock,
+    /// How the cases are split; `None` when they were left as they are.
+    pub share: Option<Share>,
+    /// Whether cases on disk changed.
+    pub changed: bool,
+    /// Remarks for the person.
+    pub notes: Vec<String>,
+    /// Where the docs are.
+    pub docs: PathBuf,
+    /// Number of pages.
+    pub pages: usize,
+}
+
+/// The place for a target's documentation in the cache.
+///
+/// # Errors
+/// When the cache cannot be written.
+pub fn docs_directory(cache: &Cache, target: &str) -> Result<PathBuf, BuildError> {
+    Ok(cache.dir("docs")?.join(target))
+}
+
+/// What of the circumstances a build is given.
+pub struct Means<'a> {
+    /// Images and packages.
+    pub cache: &'a Cache,
+    /// What keeps a dynamic reference from being read.
+    pub guard: GuardLibrary,
+    /// Runs of the reference at the same time.
+    pub jobs: usize,
+    /// Set when the caller wants the end.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Builds a target.
+///
+/// # Errors
+/// [`BuildError`]; the target's files are as they were then.
+pub fn build(
+    target: &Target,
+    options: Options,
+    means: &Means<'_>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Report, BuildError> {
+    let old = target.lock()?;
+    let families = target.families()?;
+    let fixtures = target.fixtures()?;
+    let pinned = old.as_ref().filter(|_| !options.update);
+    let version = pinned.and_then(|lock| reference_package(target, lock)).map(|package| package.version.as_str());
+
+    progress(Progress::Stage("reference"));
+    let mut image_progress = |step| progress(Progress::Image(step));
+    let prepared = prepare(&target.spec, version, means.cache, means.interrupted, &mut image_progress)?;
+    let mut notes = Vec::new();
+    let packages = packages(&prepared.image);
+    let program = prepared.digest;
+    if let Some(lock) = pinned {
+        notes.extend(compare_packages(target, lock, &packages, &program)?);
+    }
+
+    progress(Progress::Stage("documentation"));
+    let sandbox = capture_sandbox(&target.spec, &prepared.image.root, means.guard);
+    let pages = extract(
+        &target.spec,
+        &target.dir,
+        means.cache,
+        &prepared.package,
+        (&sandbox, &prepared.program),
+        means.interrupted,
+        &mut image_progress,
+    )?;
+    let docs = docs_directory(means.cache, &target.spec.name)?;
+    write_pages(&docs, &pages)?;
+    let report = |lock, share, changed, notes| Report { lock, share, changed, notes, docs, pages: pages.len() };
+    if options.no_draw {
+        let lock = target.locked()?;
+        target.tests()?;
+        return Ok(report(lock, None, false, notes));
+    }
+
+    progress(Progress::Stage("cases"));
+    let run = |drawn: Vec<Drawn>| -> Result<Captured, BuildError> {
+        Ok(capture(
+            drawn,
+            &sandbox,
+            &prepared.program,
+            &target.spec,
+            means.jobs,
+            means.interrupted,
+            &|done, total| progress(Progress::Runs(done, total)),
+        )?)
+    };
+    let name = &target.spec.name;
+    let seed = old.as_ref().map_or(options.seed.unwrap_or(FIRST_SEED), |lock| lock.seed);
+    let hidden_seed = options.seed.or(old.as_ref().map(|lock| lock.hidden_seed)).unwrap_or(seed);
+    let mut retired: Vec<Retired> = old.as_ref().map(|lock| lock.retired.clone()).unwrap_or_default();
+    let mut dropped = Vec::new();
+
+    let (visible, earlier) = match old.as_ref().filter(|_| options.seed.is_some()) {
+        // Only the hidden cases are drawn afresh: what agents see stays byte for byte.
+        Some(_) => {
+            let tests = target.tests()?;
+            (tests.visible, tests.hidden)
+        }
+        None => {
+            let captured = run(draw(name, &families, &fixtures, seed, Round::First).map_err(Error::from)?)?;
+            dropped.extend(captured.dropped);
+            let first = split(name, captured.cases, Keep::Nothing, seed);
+            if hidden_seed == seed {
+                return finish(target, old, first, seed, hidden_seed, (packages, program), dropped, retired, notes, report);
+            }
+            (first.visible, first.hidden)
+        }
+    };
+    retired.extend(earlier.iter().map(|case| Retired { id: case.id.clone(), inputs: case.inputs.digest() }));
+    retired.sort_by(|a, b| a.id.cmp(&b.id));
+    retired.dedup_by(|a, b| a.id == b.id);
+    let round = Round::Fresh { visible: &visible, retired: &retired };
+    let captured = run(draw(name, &families, &fixtures, hidden_seed, round).map_err(Error::from)?)?;
+    dropped.extend(captured.dropped);
+    let again = Keep::Visible { visible: &visible, earlier: &earlier };
+    let split = split(name, captured.cases, again, hidden_seed);
+    retired.retain(|gone| !split.hidden.iter().any(|case| case.id == gone.id));
+    finish(target, old, split, seed, hidden_seed, (packages, program), dropped, retired, notes, report)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of a lock, which two ways of drawing end with")]
+fn finish(
+    target: &Target,
+    old: Option<Lock>,
+    split: Split,
+    seed: u64,
+    hidden_seed: u64,
+    (packages, program): (Vec<LockedPackage>, Digest),
+    dropped: Vec<crate::capture::Dropped>,
+    retired: Vec<Retired>,
+    notes: Vec<String>,
+    report: impl FnOnce(Lock, Option<Share>, bool, Vec<String>) -> Report,
+) -> Result<Report, BuildError> {
+    let lock = Lock {
+        seed,
+        hidden_seed,
+        program,
+        packages,
+        counts: Counts::default(),
+        visible: Digest::of(b""),
+        hidden: Digest::of(b""),
+        dropped: dropped
+            .into_iter()
+            .map(|dropped| Dropped {
+                family: dropped.case.family.clone(),
+                inputs: dropped.case.inputs.digest(),
+                reason: dropped.reason,
+            })
+            .collect(),
+        retired,
+    };
+    let share = split.share.clone();
+    let lock = target.save(&Tests { visible: split.visible, hidden: split.hidden }, lock)?;
+    let changed = old.is_none_or(|old| (old.visible, old.hidden) != (lock.visible, lock.hidden));
+    Ok(report(lock, Some(share), changed, notes))
+}
+
+fn reference_package<'a>(target: &Target, lock: &'a Lock) -> Option<&'a LockedPackage> {
+    lock.packages.iter().find(|package| package.name == target.spec.reference.package)
+}
+
+fn packages(image: &Image) -> Vec<LockedPackage> {
+    image
+        .packages
+        .iter()
+        .map(|package| LockedPackage {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            architecture: package.architecture.clone(),
+            sha256: Digest::parse(&package.sha256).unwrap_or_else(|| Digest::of(b"")),
+        })
+        .collect()
+}
+
+/// The reference itself must be what the lock says; a library that moved on is worth a remark, since the
+/// expected output is compared anyway.
+fn compare_packages(
+    target: &Target,
+    lock: &Lock,
+    found: &[LockedPackage],
+    program: &Digest,
+) -> Result<Vec<String>, BuildError> {
+    let mismatch = |package: &str, version: &str, found: &Digest, locked: &Digest| BuildError::Checksum {
+        target: target.spec.name.clone(),
+        package: package.to_owned(),
+        version: version.to_owned(),
+        found: found.to_string(),
+        locked: locked.to_string(),
+    };
+    let mut notes = Vec::new();
+    for locked in &lock.packages {
+        let Some(package) = found.iter().find(|package| package.name == locked.name) else { continue };
+        if package.sha256 == locked.sha256 {
+            continue;
+        }
+        if package.name == target.spec.reference.package {
+            return Err(mismatch(&package.name, &package.version, &package.sha256, &locked.sha256));
+        }
+        notes.push(format!("{} is {} here and {} in target.lock", package.name, package.version, locked.version));
+    }
+    if *program != lock.program {
+        return Err(mismatch(&target.spec.reference.program, "", program, &lock.program));
+    }
+    Ok(notes)
+}
+
+fn write_pages(docs: &Path, pages: &[Page]) -> Result<(), BuildError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |error| BuildError::Io { path, error }
+    };
+    let partial = docs.with_extension(format!("partial-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&partial);
+    fs::create_dir_all(&partial).map_err(at(&partial))?;
+    for page in pages {
+        let path = partial.join(&page.name);
+        fs::write(&path, &page.bytes).map_err(at(&path))?;
+    }
+    let _ = fs::remove_dir_all(docs);
+    fs::rename(&partial, docs).map_err(at(docs))
+}
+
+/// Whether a case's expected output is what was captured now; the reason when it is not.
+pub(crate) fn still_true(case: &Case, now: &Case) -> Option<String> {
+    let (was, is) = (&case.expect, &now.expect);
+    let differs = |what: &str, was: &Bytes, is: &Bytes| (was != is).then(|| format!("{what} is another"));
+    differs("standard output", &was.stdout, &is.stdout)
+        .or_else(|| differs("standard error", &was.stderr, &is.stderr))
+        .or_else(|| (was.ending != is.ending).then(|| "the exit status is another".to_owned()))
+        .or_else(|| (was.files != is.files).then(|| "a file is another".to_owned()))
+}
+

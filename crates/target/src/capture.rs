@@ -1,0 +1,165 @@
+//! Expected output: what the reference does, as long as it does it every time.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use sandbox::{Conditions, Worker};
+
+use crate::case::{Drawn, Ending, Expect};
+use crate::execute::{Observed, Program, observe_inputs};
+use crate::spec::Spec;
+use crate::{Bytes, Case};
+
+/// Circumstances under which each case is captured. Between the first and the last lie seconds of time,
+/// other process numbers, another number of processors, other addresses, and another order of files.
+pub const CONDITIONS: [Conditions; 3] = [
+    Conditions { one_processor: false, fixed_addresses: false, skip_process_ids: 0, reverse_files: false },
+    Conditions { one_processor: true, fixed_addresses: true, skip_process_ids: 700, reverse_files: true },
+    Conditions { one_processor: true, fixed_addresses: false, skip_process_ids: 31, reverse_files: false },
+];
+
+/// A drawn case that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The case.
+    pub case: Drawn,
+    /// Why.
+    pub reason: String,
+}
+
+/// What capturing gave.
+#[derive(Clone, Debug, Default)]
+pub struct Captured {
+    /// Cases with their expected output, in the order of the drawn ones.
+    pub cases: Vec<Case>,
+    /// Cases that vary, or that hit a limit.
+    pub dropped: Vec<Dropped>,
+}
+
+/// Why capturing stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The sandbox failed.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::Error),
+    /// The caller asked for the end.
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
+}
+
+/// What an observation is as an expectation, or why it cannot be one.
+fn expectation(observed: &Observed) -> Result<Expect, String> {
+    let ending = match observed.ending {
+        sandbox::Ending::Exited(status) => Ending::Exit(status),
+        sandbox::Ending::Signaled(signal) => Ending::Signal(signal),
+        sandbox::Ending::Limited(limit) => return Err(format!("the reference hit a limit: {limit:?}")),
+        sandbox::Ending::NotStarted(code) => return Err(format!("the reference did not start: error {code}")),
+        sandbox::Ending::Stopped => return Err("the reference was stopped".to_owned()),
+    };
+    Ok(Expect {
+        ending,
+        stdout: Bytes(observed.stdout.clone()),
+        stderr: Bytes(observed.stderr.clone()),
+        files: observed.files.iter().map(|(path, bytes)| (path.clone(), Bytes(bytes.clone()))).collect(),
+    })
+}
+
+/// What differs between two expectations of one case.
+fn difference(a: &Expect, b: &Expect) -> Option<&'static str> {
+    if a.stdout != b.stdout {
+        Some("standard output varies")
+    } else if a.stderr != b.stderr {
+        Some("standard error varies")
+    } else if a.ending != b.ending {
+        Some("the exit status varies")
+    } else if a.files != b.files {
+        Some("a file varies")
+    } else {
+        None
+    }
+}
+
+/// Runs the reference on every case under every one of [`CONDITIONS`].
+///
+/// # Errors
+/// [`CaptureError`]: nothing of what was captured is returned then.
+pub fn capture(
+    drawn: Vec<Drawn>,
+    sandbox: &sandbox::Spec,
+    program: &Program,
+    target: &Spec,
+    jobs: usize,
+    interrupted: &AtomicBool,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Captured, CaptureError> {
+    let total = (drawn.len() * CONDITIONS.len()) as u64;
+    let mut expectations: Vec<Result<Expect, String>> = Vec::new();
+    for (round, conditions) in CONDITIONS.iter().enumerate() {
+        let before = (round * drawn.len()) as u64;
+        let seen = round_of(&drawn, conditions, sandbox, program, target, jobs, interrupted, &|done| {
+            progress(before + done, total);
+        })?;
+        if round == 0 {
+            expectations = seen;
+            continue;
+        }
+        for (kept, seen) in expectations.iter_mut().zip(seen) {
+            let reason = match (&*kept, &seen) {
+                (Ok(first), Ok(again)) => difference(first, again).map(str::to_owned),
+                (Ok(_), Err(reason)) => Some(reason.clone()),
+                (Err(_), _) => None,
+            };
+            if let Some(reason) = reason {
+                *kept = Err(reason);
+            }
+        }
+    }
+    let mut captured = Captured::default();
+    for (case, expectation) in drawn.into_iter().zip(expectations) {
+        match expectation {
+            Ok(expect) => captured.cases.push(case.expecting(expect)),
+            Err(reason) => captured.dropped.push(Dropped { case, reason }),
+        }
+    }
+    Ok(captured)
+}
+
+#[expect(clippy::too_many_arguments, reason = "one caller, which has all of them at hand")]
+fn round_of(
+    drawn: &[Drawn],
+    conditions: &Conditions,
+    sandbox: &sandbox::Spec,
+    program: &Program,
+    target: &Spec,
+    jobs: usize,
+    interrupted: &AtomicBool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<Result<Expect, String>>, CaptureError> {
+    let next = AtomicUsize::new(0);
+    let done = AtomicUsize::new(0);
+    let seen: Mutex<Vec<Option<Result<Expect, String>>>> = Mutex::new(vec![None; drawn.len()]);
+    let work = || -> Result<(), CaptureError> {
+        let mut worker = Worker::start(sandbox)?;
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = drawn.get(index) else { return Ok(()) };
+            if interrupted.load(Ordering::Relaxed) {
+                return Err(CaptureError::Interrupted);
+            }
+            let observed = observe_inputs(&mut worker, program, target, &case.inputs, conditions.clone())?;
+            let mut seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            seen[index] = Some(expectation(&observed));
+            drop(seen);
+            progress(done.fetch_add(1, Ordering::Relaxed) as u64 + 1);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Result<Vec<()>, _>>()
+    })?;
+    let seen = seen.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(seen.into_iter().map(|one| one.expect("every case was run")).collect())
+}

@@ -1,0 +1,130 @@
+//! Whether everything that a built target promises still holds.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::Serialize;
+
+use crate::build::{BuildError, Means, Progress, still_true};
+use crate::capture::capture;
+use crate::reference::{capture_sandbox, prepare};
+use crate::{Case, Digest, Drawn, Error, HIDDEN_PERCENT, Round, Target, draw, unpaired};
+
+/// How far a target's hidden share may be from [`HIDDEN_PERCENT`], in percent points.
+const SHARE_TOLERANCE: f64 = 4.0;
+/// How many examples a finding names.
+const EXAMPLES: usize = 5;
+
+/// One promise and whether it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What is promised.
+    pub name: &'static str,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What was seen.
+    pub detail: String,
+}
+
+fn check(name: &'static str, wrong: &[String], right: String) -> Check {
+    let detail = match wrong.len() {
+        0 => right,
+        count if count <= EXAMPLES => wrong.join("; "),
+        count => format!("{}; and {} more", wrong[..EXAMPLES].join("; "), count - EXAMPLES),
+    };
+    Check { name, holds: wrong.is_empty(), detail }
+}
+
+/// Checks a target against its lock, its families and its reference.
+///
+/// # Errors
+/// When the check itself cannot be done; what is wrong with the target is a [`Check`] that does not hold,
+/// except for files that cannot be read at all.
+pub fn check_target(
+    target: &Target,
+    means: &Means<'_>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Vec<Check>, BuildError> {
+    let lock = target.locked()?;
+    // Reading compares both files of cases with the lock, and refuses doubled ids and inputs.
+    let tests = target.tests()?;
+    let mut checks = vec![check("cases are those of the lock", &[], format!("{} visible, {} hidden", tests.visible.len(), tests.hidden.len()))];
+
+    let total = (tests.visible.len() + tests.hidden.len()) as f64;
+    let share = 100.0 * tests.hidden.len() as f64 / total.max(1.0);
+    let off = (share - HIDDEN_PERCENT as f64).abs() > SHARE_TOLERANCE;
+    let said = format!("{share:.1} % hidden");
+    checks.push(check("hidden share", &if off { vec![said.clone()] } else { vec![] }, said));
+    let lonely = unpaired(&tests.hidden, &tests.visible);
+    checks.push(check("every hidden case has a visible dual", &lonely, "all have".to_owned()));
+
+    progress(Progress::Stage("drawing"));
+    let families = target.families()?;
+    checks.push(drawn_again(target, &families, &lock, &tests.visible, &tests.hidden)?);
+
+    progress(Progress::Stage("reference"));
+    let package = lock.packages.iter().find(|package| package.name == target.spec.reference.package);
+    let version = package.map(|package| package.version.as_str());
+    let prepared = prepare(&target.spec, version, means.cache, means.interrupted, &mut |step| progress(Progress::Image(step)))?;
+    let found = prepared.image.packages.iter().find(|found| found.name == target.spec.reference.package);
+    let wrong: Vec<String> = match (package, found) {
+        (Some(locked), Some(found)) if Digest::parse(&found.sha256) == Some(locked.sha256) => vec![],
+        (_, found) => vec![format!("found {}", found.map_or("none", |found| &found.sha256))],
+    };
+    checks.push(check("the reference's package has the locked checksum", &wrong, version.unwrap_or_default().to_owned()));
+
+    progress(Progress::Stage("determinism"));
+    let sandbox = capture_sandbox(&target.spec, &prepared.image.root, means.guard);
+    let cases: Vec<Case> = tests.visible.into_iter().chain(tests.hidden).collect();
+    let inputs: Vec<Drawn> = cases
+        .iter()
+        .map(|case| Drawn {
+            id: case.id.clone(),
+            family: case.family.clone(),
+            template: case.template,
+            inputs: case.inputs.clone(),
+        })
+        .collect();
+    let captured = capture(
+        inputs,
+        &sandbox,
+        &prepared.program,
+        &target.spec,
+        means.jobs,
+        means.interrupted,
+        &|done, total| progress(Progress::Runs(done, total)),
+    )?;
+    let varied: Vec<String> =
+        captured.dropped.iter().map(|dropped| format!("{}: {}", dropped.case.id, dropped.reason)).collect();
+    checks.push(check("the reference answers the same every time", &varied, "under 3 conditions".to_owned()));
+    let by_id: BTreeMap<&str, &Case> = captured.cases.iter().map(|case| (case.id.as_str(), case)).collect();
+    let changed: Vec<String> = cases
+        .iter()
+        .filter_map(|case| {
+            let reason = still_true(case, by_id.get(case.id.as_str())?)?;
+            Some(format!("{}: {reason}", case.id))
+        })
+        .collect();
+    checks.push(check("expected output is what the reference gives", &changed, format!("{} cases", cases.len())));
+    Ok(checks)
+}
+
+/// Whether the families with the lock's seed still give the cases on disk.
+fn drawn_again(
+    target: &Target,
+    families: &[crate::Family],
+    lock: &crate::Lock,
+    visible: &[Case],
+    hidden: &[Case],
+) -> Result<Check, BuildError> {
+    let fixtures = target.fixtures()?;
+    let first = draw(&target.spec.name, families, &fixtures, lock.seed, Round::First).map_err(Error::from)?;
+    let mut known: HashSet<Digest> = visible.iter().chain(hidden).map(|case| case.inputs.digest()).collect();
+    known.extend(lock.dropped.iter().map(|dropped| dropped.inputs));
+    known.extend(lock.retired.iter().map(|retired| retired.inputs));
+    let strange: Vec<String> = first
+        .iter()
+        .filter(|case| !known.contains(&case.inputs.digest()))
+        .map(|case| format!("{} is drawn, but on disk there is no such case", case.id))
+        .collect();
+    Ok(check("families still give these cases", &strange, format!("{} families, seed {}", families.len(), lock.seed)))
+}

@@ -1,0 +1,141 @@
+//! The original program: its package, its image, and the sandbox in which it runs unread.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use image::{Cache, ExtraFile, Image, Recipe, Variant};
+use sandbox::{Guard, Mount, Source};
+
+use crate::Digest;
+use crate::build::BuildError;
+use crate::execute::{CASE_DIRECTORY, Program, SCRATCH_DIRECTORY, case_sandbox};
+use crate::spec::{Kind, Spec};
+
+/// Where the guard stands in a reference's sandbox.
+const GUARD_PATH: &str = "/guard.so";
+/// The system's loader, which the kernel starts for a dynamic program.
+pub const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+/// The library that a dynamic reference loads first, and which takes its right to read away.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardLibrary {
+    /// The shared object.
+    pub bytes: &'static [u8],
+    /// Number of the descriptor on which it finds its rules.
+    pub descriptor: i32,
+}
+
+/// A reference that is ready to run.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The image with its package as it is.
+    pub package: Image,
+    /// The image in which it runs.
+    pub image: Image,
+    /// How it is started.
+    pub program: Program,
+    /// Digest of the program's bytes.
+    pub digest: Digest,
+}
+
+/// The image with the reference's package as it is, readable: for its documentation and its program's
+/// bytes. No agent and no case ever runs in it.
+///
+/// `version` pins the package; `None` takes the newest.
+pub fn package_recipe(spec: &Spec, version: Option<&str>) -> Recipe {
+    let reference = &spec.reference;
+    let package = match version {
+        Some(version) => format!("{}={version}", reference.package),
+        None => reference.package.clone(),
+    };
+    let mut recipe = Recipe::new(crate::SUITE, Variant::Extract, &[&package]);
+    recipe.executables = Some(vec![reference.program.clone()]);
+    recipe.keep_docs = true;
+    recipe
+}
+
+/// The image that holds a reference and what it loads, and nothing else that could be executed. The
+/// program can be executed and not read: nobody but the kernel looks inside.
+fn recipe(spec: &Spec, version: Option<&str>, program: Vec<u8>) -> Recipe {
+    let mut recipe = package_recipe(spec, version);
+    recipe.keep_docs = false;
+    recipe.files =
+        vec![ExtraFile { path: spec.reference.program.clone(), mode: 0o111, bytes: program }];
+    if spec.reference.kind == Kind::Dynamic {
+        recipe.files.push(ExtraFile {
+            path: "/etc/ld.so.preload".to_owned(),
+            mode: 0o444,
+            bytes: format!("{GUARD_PATH}\n").into_bytes(),
+        });
+    }
+    recipe
+}
+
+/// How a reference is started in `image`.
+pub fn program(spec: &Spec) -> Program {
+    Program {
+        executable: PathBuf::from(&spec.reference.program),
+        name: spec.reference.command.clone(),
+        before: Vec::new(),
+        allowance: std::time::Duration::ZERO,
+    }
+}
+
+/// Adds to a sandbox what keeps a reference from being read: the guard with its rules, and the list of
+/// the only files that may be executed.
+pub fn protect(sandbox: &mut sandbox::Spec, spec: &Spec, guard: GuardLibrary, read: &[PathBuf], write: &[PathBuf]) {
+    let mut execute = vec![PathBuf::from(&spec.reference.program)];
+    if spec.reference.kind == Kind::Dynamic {
+        execute.push(LOADER.into());
+        sandbox.mounts.push(Mount {
+            source: Source::Bytes { bytes: guard.bytes.to_vec(), mode: 0o444 },
+            at: GUARD_PATH.into(),
+            writable: false,
+        });
+        let readable = spec.reference.readable.iter().map(PathBuf::from);
+        sandbox.guard = Some(Guard {
+            descriptor: guard.descriptor,
+            read: read.iter().cloned().chain(readable).chain([PathBuf::from("/dev")]).collect(),
+            write: write.to_vec(),
+        });
+    }
+    sandbox.execute = Some(execute);
+}
+
+/// The sandbox in which cases of the reference run.
+pub fn capture_sandbox(spec: &Spec, rootfs: &Path, guard: GuardLibrary) -> sandbox::Spec {
+    let mut sandbox = case_sandbox(rootfs, &spec.limits);
+    let scratch = [CASE_DIRECTORY, SCRATCH_DIRECTORY].map(PathBuf::from);
+    protect(&mut sandbox, spec, guard, &[], &scratch);
+    sandbox
+}
+
+/// Gets the reference's images, building those that the cache does not have.
+///
+/// # Errors
+/// As [`Cache::ensure`], and when the package does not hold the program.
+pub fn prepare(
+    spec: &Spec,
+    version: Option<&str>,
+    cache: &Cache,
+    cancel: &AtomicBool,
+    progress: &mut dyn FnMut(image::Progress),
+) -> Result<Prepared, BuildError> {
+    let package = cache.ensure(&package_recipe(spec, version), cancel, progress)?;
+    let path = package.root.join(spec.reference.program.trim_start_matches('/'));
+    let bytes = fs::read(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => BuildError::NoProgram {
+            package: spec.reference.package.clone(),
+            program: spec.reference.program.clone(),
+        },
+        _ => BuildError::Io { path, error },
+    })?;
+    if bytes.starts_with(b"#!") {
+        return Err(BuildError::Script { program: spec.reference.program.clone() });
+    }
+    let digest = Digest::of(&bytes);
+    let image = cache.ensure(&recipe(spec, version, bytes), cancel, progress)?;
+    Ok(Prepared { package, image, program: program(spec), digest })
+}
