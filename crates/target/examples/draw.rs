@@ -1,7 +1,11 @@
 //! Draws the cases of a target and prints them as JSON lines, or everything that is wrong with its families.
 //!
 //!     cargo run -p target --example draw -- targets/gron [--seed N]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for whoever writes families")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for whoever writes families"
+)]
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,11 +36,17 @@ fn main() -> ExitCode {
 }
 
 fn run(dir: &Path, seed: u64) -> Result<String, Problems> {
-    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("target");
+    let name = dir
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("target");
     let fixtures = Fixtures::load(&dir.join("fixtures"))?;
     let families = families(&dir.join("families"))?;
     let drawn = target::draw(name, &families, &fixtures, seed, Round::First)?;
-    Ok(drawn.iter().map(|case| format!("{}\n", case.to_json(&fixtures))).collect())
+    Ok(drawn
+        .iter()
+        .map(|case| format!("{}\n", case.to_json(&fixtures)))
+        .collect())
 }
 
 fn families(dir: &Path) -> Result<Vec<Family>, Problems> {
@@ -54,5 +64,9 @@ fn families(dir: &Path) -> Result<Vec<Family>, Problems> {
         }
     }
     problems.sort_by(|a, b| a.file.cmp(&b.file));
-    if problems.is_empty() { Ok(families) } else { Err(Problems(problems)) }
+    if problems.is_empty() {
+        Ok(families)
+    } else {
+        Err(Problems(problems))
+    }
 }

@@ -43,7 +43,9 @@ impl Bytes {
                 .get(&path)
                 .map(|content| Bytes(content.to_vec()))
                 .ok_or_else(|| Wrong::new(fixtures.unknown(&path))),
-            Ok([(key, Json::String(_))]) => Err(Wrong::new(format!("unknown key \"{key}\"; {expected} is meant"))),
+            Ok([(key, Json::String(_))]) => Err(Wrong::new(format!(
+                "unknown key \"{key}\"; {expected} is meant"
+            ))),
             _ => Err(Wrong::new(format!("an object that is not {expected}"))),
         }
     }
@@ -57,7 +59,9 @@ fn single(key: &str, value: &str) -> Value {
 
 /// Standard base64 with padding; the error is a lower-case fragment.
 pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, String> {
-    STANDARD.decode(text).map_err(|error| format!("not valid base64: {}", error.to_string().to_lowercase()))
+    STANDARD
+        .decode(text)
+        .map_err(|error| format!("not valid base64: {}", error.to_string().to_lowercase()))
 }
 
 impl Deref for Bytes {
@@ -119,7 +123,9 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.0
+            .iter()
+            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 

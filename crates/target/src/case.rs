@@ -71,7 +71,13 @@ impl Inputs {
     }
 
     fn write(&self, map: &mut Map<String, Value>, fixtures: &Fixtures) {
-        map.insert("argv".to_owned(), self.argv.iter().map(|argument| argument.to_json(fixtures)).collect());
+        map.insert(
+            "argv".to_owned(),
+            self.argv
+                .iter()
+                .map(|argument| argument.to_json(fixtures))
+                .collect(),
+        );
         if !self.stdin.is_empty() {
             map.insert("stdin".to_owned(), self.stdin.to_json(fixtures));
         }
@@ -81,19 +87,29 @@ impl Inputs {
             }
         }
         if !self.outputs.is_empty() {
-            map.insert("outputs".to_owned(), self.outputs.iter().map(String::as_str).collect());
+            map.insert(
+                "outputs".to_owned(),
+                self.outputs.iter().map(String::as_str).collect(),
+            );
         }
     }
 }
 
 fn no_nul(bytes: &[u8]) -> Result<(), Wrong> {
-    if bytes.contains(&0) { Err(Wrong::new("a NUL byte cannot be passed to a program")) } else { Ok(()) }
+    if bytes.contains(&0) {
+        Err(Wrong::new("a NUL byte cannot be passed to a program"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Why a name cannot be that of an environment variable.
 pub(crate) fn check_variable(name: &str) -> Result<(), String> {
     if name.is_empty() || name.contains(['=', '\0']) {
-        return Err(format!("\"{}\" cannot name an environment variable", name.escape_debug()));
+        return Err(format!(
+            "\"{}\" cannot name an environment variable",
+            name.escape_debug()
+        ));
     }
     Ok(())
 }
@@ -108,14 +124,18 @@ pub(crate) fn check_path(path: &str) -> Result<(), String> {
         return Err("a path must not be empty".to_owned());
     }
     if path.starts_with('/') {
-        return Err(format!("path \"{shown}\" is absolute; it must be relative to the working directory"));
+        return Err(format!(
+            "path \"{shown}\" is absolute; it must be relative to the working directory"
+        ));
     }
     for part in path.split('/') {
         match part {
             ".." => return Err(format!("path \"{shown}\" has a \"..\"")),
             "" | "." => return Err(format!("path \"{shown}\" has an empty or \".\" part")),
             _ if part.len() > LONGEST_PART || part.contains('\0') => {
-                return Err(format!("path \"{shown}\" has a part that no file can have as its name"));
+                return Err(format!(
+                    "path \"{shown}\" has a part that no file can have as its name"
+                ));
             }
             _ => {}
         }
@@ -124,7 +144,10 @@ pub(crate) fn check_path(path: &str) -> Result<(), String> {
 }
 
 fn contents(entries: &BTreeMap<String, Bytes>, fixtures: &Fixtures) -> Value {
-    entries.iter().map(|(name, content)| (name.clone(), content.to_json(fixtures))).collect()
+    entries
+        .iter()
+        .map(|(name, content)| (name.clone(), content.to_json(fixtures)))
+        .collect()
 }
 
 /// How a program ended.
@@ -164,21 +187,35 @@ impl Expect {
     }
 
     fn from_json(json: Json, fixtures: &Fixtures) -> Result<Self, Wrong> {
-        let (mut exit, mut signal, mut stdout, mut stderr, mut files) = (None, None, None, None, None);
+        let (mut exit, mut signal, mut stdout, mut stderr, mut files) =
+            (None, None, None, None, None);
         for (key, value) in json.object()? {
             match key.as_str() {
-                "exit" => value.integer(0, 255).map(|status| exit = Some(Ending::Exit(status as i32))),
-                "signal" => value.integer(1, 64).map(|number| signal = Some(Ending::Signal(number as i32))),
+                "exit" => value
+                    .integer(0, 255)
+                    .map(|status| exit = Some(Ending::Exit(status as i32))),
+                "signal" => value
+                    .integer(1, 64)
+                    .map(|number| signal = Some(Ending::Signal(number as i32))),
                 "stdout" => Bytes::from_json(value, fixtures).map(|bytes| stdout = Some(bytes)),
                 "stderr" => Bytes::from_json(value, fixtures).map(|bytes| stderr = Some(bytes)),
                 "files" => read_contents(value, fixtures).map(|found| files = Some(found)),
-                _ => return Err(unknown(&key, &["exit", "signal", "stdout", "stderr", "files"])),
+                _ => {
+                    return Err(unknown(
+                        &key,
+                        &["exit", "signal", "stdout", "stderr", "files"],
+                    ));
+                }
             }
             .map_err(|wrong| wrong.within(&key))?;
         }
         let ending = match (exit, signal) {
             (Some(ending), None) | (None, Some(ending)) => ending,
-            (Some(_), Some(_)) => return Err(Wrong::new("has both \"exit\" and \"signal\"; a program ends once")),
+            (Some(_), Some(_)) => {
+                return Err(Wrong::new(
+                    "has both \"exit\" and \"signal\"; a program ends once",
+                ));
+            }
             (None, None) => return Err(Wrong::new("has neither \"exit\" nor \"signal\"")),
         };
         let files = files.unwrap_or_default();
@@ -229,13 +266,30 @@ pub struct Drawn {
 impl Drawn {
     /// The case, now that it is known what must come out.
     pub fn expecting(self, expect: Expect) -> Case {
-        let Drawn { id, family, template, inputs } = self;
-        Case { id, family, template, inputs, expect }
+        let Drawn {
+            id,
+            family,
+            template,
+            inputs,
+        } = self;
+        Case {
+            id,
+            family,
+            template,
+            inputs,
+            expect,
+        }
     }
 
     /// As JSON, without `expect`.
     pub fn to_json(&self, fixtures: &Fixtures) -> Value {
-        Value::Object(head(&self.id, &self.family, self.template, &self.inputs, fixtures))
+        Value::Object(head(
+            &self.id,
+            &self.family,
+            self.template,
+            &self.inputs,
+            fixtures,
+        ))
     }
 }
 
@@ -257,30 +311,47 @@ pub struct Case {
 impl Case {
     /// The number at the end of the id.
     pub fn number(&self) -> Option<u64> {
-        self.id.rsplit_once('/').and_then(|(_, number)| number.parse().ok())
+        self.id
+            .rsplit_once('/')
+            .and_then(|(_, number)| number.parse().ok())
     }
 
     /// As JSON. With [`Fixtures::none`] every byte string is written out, so the line stands for itself.
     pub fn to_json(&self, fixtures: &Fixtures) -> Value {
-        let mut map = head(&self.id, &self.family, self.template, &self.inputs, fixtures);
+        let mut map = head(
+            &self.id,
+            &self.family,
+            self.template,
+            &self.inputs,
+            fixtures,
+        );
         map.insert("expect".to_owned(), self.expect.to_json(fixtures));
         Value::Object(map)
     }
 
     pub(crate) fn from_json(json: Json, fixtures: &Fixtures) -> Result<Self, Wrong> {
-        const KNOWN: [&str; 9] = ["id", "family", "template", "argv", "stdin", "files", "env", "outputs", "expect"];
-        let (mut id, mut family, mut template, mut argv, mut expect) = (None, None, None, None, None);
+        const KNOWN: [&str; 9] = [
+            "id", "family", "template", "argv", "stdin", "files", "env", "outputs", "expect",
+        ];
+        let (mut id, mut family, mut template, mut argv, mut expect) =
+            (None, None, None, None, None);
         let mut inputs = Inputs::default();
         for (key, value) in json.object()? {
             match key.as_str() {
                 "id" => value.words().map(|text| id = Some(text)),
                 "family" => value.words().map(|text| family = Some(text)),
-                "template" => value.integer(0, i64::from(u32::MAX)).map(|index| template = Some(index as u32)),
-                "argv" => value.each(|item| Bytes::from_json(item, fixtures)).map(|items| argv = Some(items)),
+                "template" => value
+                    .integer(0, i64::from(u32::MAX))
+                    .map(|index| template = Some(index as u32)),
+                "argv" => value
+                    .each(|item| Bytes::from_json(item, fixtures))
+                    .map(|items| argv = Some(items)),
                 "stdin" => Bytes::from_json(value, fixtures).map(|bytes| inputs.stdin = bytes),
                 "files" => read_contents(value, fixtures).map(|files| inputs.files = files),
                 "env" => read_contents(value, fixtures).map(|env| inputs.env = env),
-                "outputs" => value.each(Json::string).map(|outputs| inputs.outputs = outputs),
+                "outputs" => value
+                    .each(Json::string)
+                    .map(|outputs| inputs.outputs = outputs),
                 "expect" => Expect::from_json(value, fixtures).map(|found| expect = Some(found)),
                 _ => return Err(unknown(&key, &KNOWN)),
             }
@@ -292,14 +363,33 @@ impl Case {
         let family = family.ok_or_else(|| missing("family"))?;
         check_id(&id, &family)?;
         let expect = expect.ok_or_else(|| missing("expect"))?;
-        if let Some(path) = expect.files.keys().find(|path| !inputs.outputs.contains(path)) {
-            return Err(Wrong::new(format!("\"{path}\" is not among the case's \"outputs\"")).within("expect.files"));
+        if let Some(path) = expect
+            .files
+            .keys()
+            .find(|path| !inputs.outputs.contains(path))
+        {
+            return Err(
+                Wrong::new(format!("\"{path}\" is not among the case's \"outputs\""))
+                    .within("expect.files"),
+            );
         }
-        Ok(Case { id, family, template, inputs, expect })
+        Ok(Case {
+            id,
+            family,
+            template,
+            inputs,
+            expect,
+        })
     }
 }
 
-fn head(id: &str, family: &str, template: Option<u32>, inputs: &Inputs, fixtures: &Fixtures) -> Map<String, Value> {
+fn head(
+    id: &str,
+    family: &str,
+    template: Option<u32>,
+    inputs: &Inputs,
+    fixtures: &Fixtures,
+) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("id".to_owned(), id.into());
     map.insert("family".to_owned(), family.into());

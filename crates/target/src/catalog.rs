@@ -63,9 +63,10 @@ impl FromStr for Task {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.split('/').collect::<Vec<_>>()[..] {
-            [target, language] if !target.is_empty() && !language.is_empty() => {
-                Ok(Task { target: target.to_owned(), language: language.to_owned() })
-            }
+            [target, language] if !target.is_empty() && !language.is_empty() => Ok(Task {
+                target: target.to_owned(),
+                language: language.to_owned(),
+            }),
             _ => Err(Error::NoTask(text.to_owned())),
         }
     }
@@ -77,20 +78,30 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::NoTargets`], [`Error::NoLanguages`], or the directory that was named and is none.
-    pub fn find(given: Option<&Path>, variable: Option<&OsStr>, from: &Path) -> Result<Self, Error> {
+    pub fn find(
+        given: Option<&Path>,
+        variable: Option<&OsStr>,
+        from: &Path,
+    ) -> Result<Self, Error> {
         let named = given.or_else(|| variable.filter(|value| !value.is_empty()).map(Path::new));
         let targets = match named {
             Some(named) => {
                 fs::read_dir(named).map_err(Error::io(named))?;
                 named.to_owned()
             }
-            None => upward(from, "targets").ok_or_else(|| Error::NoTargets { from: from.to_owned() })?,
+            None => upward(from, "targets").ok_or_else(|| Error::NoTargets {
+                from: from.to_owned(),
+            })?,
         };
-        let beside = fs::canonicalize(&targets).map_err(Error::io(&targets))?.with_file_name("languages");
+        let beside = fs::canonicalize(&targets)
+            .map_err(Error::io(&targets))?
+            .with_file_name("languages");
         let languages = Some(beside)
             .filter(|dir| dir.is_dir())
             .or_else(|| upward(from, "languages"))
-            .ok_or_else(|| Error::NoLanguages { targets: targets.clone() })?;
+            .ok_or_else(|| Error::NoLanguages {
+                targets: targets.clone(),
+            })?;
         Ok(Catalog { targets, languages })
     }
 
@@ -99,8 +110,12 @@ impl Catalog {
     /// # Errors
     /// What cannot be read.
     pub fn target_names(&self) -> Result<Vec<String>, Error> {
-        let dirs = entries(&self.targets)?.into_iter().filter(|dir| dir.join("target.toml").is_file());
-        Ok(dirs.filter_map(|dir| dir.file_name()?.to_str().map(str::to_owned)).collect())
+        let dirs = entries(&self.targets)?
+            .into_iter()
+            .filter(|dir| dir.join("target.toml").is_file());
+        Ok(dirs
+            .filter_map(|dir| dir.file_name()?.to_str().map(str::to_owned))
+            .collect())
     }
 
     /// The names of all languages, sorted.
@@ -111,7 +126,12 @@ impl Catalog {
         let names = entries(&self.languages)?;
         Ok(names
             .iter()
-            .filter_map(|path| path.file_name()?.to_str()?.strip_suffix(".toml").map(str::to_owned))
+            .filter_map(|path| {
+                path.file_name()?
+                    .to_str()?
+                    .strip_suffix(".toml")
+                    .map(str::to_owned)
+            })
             .collect())
     }
 
@@ -123,7 +143,11 @@ impl Catalog {
         let names = self.target_names()?;
         if !names.iter().any(|known| known == name) {
             let near = suggestion(name, &names);
-            return Err(Error::UnknownTarget { name: name.to_owned(), dir: self.targets.clone(), near });
+            return Err(Error::UnknownTarget {
+                name: name.to_owned(),
+                dir: self.targets.clone(),
+                near,
+            });
         }
         Target::load(&self.targets.join(name))
     }
@@ -136,7 +160,11 @@ impl Catalog {
         let names = self.language_names()?;
         if !names.iter().any(|known| known == name) {
             let near = suggestion(name, &names);
-            return Err(Error::UnknownLanguage { name: name.to_owned(), dir: self.languages.clone(), near });
+            return Err(Error::UnknownLanguage {
+                name: name.to_owned(),
+                dir: self.languages.clone(),
+                near,
+            });
         }
         let path = self.languages.join(format!("{name}.toml"));
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
@@ -156,7 +184,8 @@ impl Catalog {
             return Err(Error::NotOffered {
                 target: task.target.clone(),
                 language: task.language.clone(),
-                reason: reason.unwrap_or_else(|| format!("it has {}", target.spec.languages.join(", "))),
+                reason: reason
+                    .unwrap_or_else(|| format!("it has {}", target.spec.languages.join(", "))),
             });
         }
         Ok((target, language))
@@ -186,7 +215,9 @@ impl Catalog {
 
 /// The nearest directory of that name in `from` or above it.
 fn upward(from: &Path, name: &str) -> Option<PathBuf> {
-    from.ancestors().map(|dir| dir.join(name)).find(|dir| dir.is_dir())
+    from.ancestors()
+        .map(|dir| dir.join(name))
+        .find(|dir| dir.is_dir())
 }
 
 /// Up to this many names are listed in full.
@@ -197,6 +228,10 @@ fn suggestion(name: &str, known: &[String]) -> String {
         Some(near) => format!("; did you mean \"{near}\"?"),
         None if known.is_empty() => "; there are none".to_owned(),
         None if known.len() <= FEW => format!("; there are {}", known.join(", ")),
-        None => format!("; there are {}, for instance {}", known.len(), known[..FEW].join(", ")),
+        None => format!(
+            "; there are {}, for instance {}",
+            known.len(),
+            known[..FEW].join(", ")
+        ),
     }
 }

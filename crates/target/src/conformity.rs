@@ -26,15 +26,28 @@ impl fmt::Display for Violation {
 }
 
 /// Everything that breaks a rule, in the order of `files` (paths below the submission, with contents).
-pub fn check<P: AsRef<str>, B: AsRef<[u8]>>(files: &[(P, B)], language: &Language) -> Vec<Violation> {
+pub fn check<P: AsRef<str>, B: AsRef<[u8]>>(
+    files: &[(P, B)],
+    language: &Language,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (path, bytes) in files {
         let (path, bytes) = (path.as_ref(), bytes.as_ref());
         let found = file(path, bytes, language);
-        violations.extend(found.map(|what| Violation { path: Some(path.to_owned()), what }));
+        violations.extend(found.map(|what| Violation {
+            path: Some(path.to_owned()),
+            what,
+        }));
     }
-    if !files.iter().any(|(path, _)| language.is_source(path.as_ref())) {
-        let what = format!("there is no source file in {} ({})", language.name, language.sources.join(", "));
+    if !files
+        .iter()
+        .any(|(path, _)| language.is_source(path.as_ref()))
+    {
+        let what = format!(
+            "there is no source file in {} ({})",
+            language.name,
+            language.sources.join(", ")
+        );
         violations.push(Violation { path: None, what });
     }
     violations
@@ -51,7 +64,10 @@ fn file(path: &str, bytes: &[u8], language: &Language) -> Option<String> {
             return Some(format!("{other} source in a {} submission", language.name));
         }
         if bytes.starts_with(b"#!") {
-            return Some(format!("a script that is not named as {} source", language.name));
+            return Some(format!(
+                "a script that is not named as {} source",
+                language.name
+            ));
         }
     }
     if language.conformity.standard_library_only && language.name == "rust" {
@@ -75,7 +91,10 @@ fn compiled(bytes: &[u8]) -> Option<&'static str> {
         (b"BC\xc0\xde", "LLVM bitcode"),
         (b"PK\x03\x04", "a zip archive"),
     ];
-    let by_magic = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, kind)| *kind);
+    let by_magic = MAGIC
+        .iter()
+        .find(|(magic, _)| bytes.starts_with(magic))
+        .map(|(_, kind)| *kind);
     by_magic
         .or_else(|| is_pe(bytes).then_some("a PE file"))
         .or_else(|| is_pyc(bytes).then_some("Python bytecode"))
@@ -84,8 +103,13 @@ fn compiled(bytes: &[u8]) -> Option<&'static str> {
 
 /// `MZ` alone could start a text; the header it points to could not.
 fn is_pe(bytes: &[u8]) -> bool {
-    let header = bytes.get(0x3c..0x40).and_then(|at| at.try_into().ok()).map(u32::from_le_bytes);
-    let signature = header.and_then(|at| bytes.get(usize::try_from(at).ok()?..)).map(|rest| rest.starts_with(b"PE\0\0"));
+    let header = bytes
+        .get(0x3c..0x40)
+        .and_then(|at| at.try_into().ok())
+        .map(u32::from_le_bytes);
+    let signature = header
+        .and_then(|at| bytes.get(usize::try_from(at).ok()?..))
+        .map(|rest| rest.starts_with(b"PE\0\0"));
     bytes.starts_with(b"MZ") && signature == Some(true)
 }
 
@@ -96,7 +120,9 @@ fn is_pyc(bytes: &[u8]) -> bool {
 
 /// An identification that no source text holds: magic, class, byte order, version.
 fn holds_elf(bytes: &[u8]) -> bool {
-    bytes.windows(7).any(|window| matches!(window, [0x7f, b'E', b'L', b'F', 1..=2, 1..=2, 1]))
+    bytes
+        .windows(7)
+        .any(|window| matches!(window, [0x7f, b'E', b'L', b'F', 1..=2, 1..=2, 1]))
 }
 
 /// Extensions of source and object files, by language.
@@ -105,7 +131,10 @@ const EXTENSIONS: [(&str, &[&str]); 25] = [
     ("assembly", &["s", "asm", "nasm"]),
     ("awk", &["awk"]),
     ("C", &["c", "h", "i"]),
-    ("C++", &["cc", "cpp", "cxx", "c++", "hh", "hpp", "hxx", "ii"]),
+    (
+        "C++",
+        &["cc", "cpp", "cxx", "c++", "hh", "hpp", "hxx", "ii"],
+    ),
     ("compiled Python", &["pyc", "pyo", "pyd"]),
     ("Fortran", &["f", "for", "f90", "f95"]),
     ("Go", &["go"]),
@@ -115,8 +144,16 @@ const EXTENSIONS: [(&str, &[&str]); 25] = [
     ("Lisp", &["lisp", "cl", "el", "scm", "rkt"]),
     ("Lua", &["lua"]),
     ("Nim", &["nim"]),
-    ("object", &["o", "obj", "a", "so", "dylib", "dll", "exe", "rlib", "rmeta", "wasm", "ll", "bc"]),
-    ("OCaml", &["ml", "mli", "mll", "mly", "cma", "cmo", "cmx", "cmxa"]),
+    (
+        "object",
+        &[
+            "o", "obj", "a", "so", "dylib", "dll", "exe", "rlib", "rmeta", "wasm", "ll", "bc",
+        ],
+    ),
+    (
+        "OCaml",
+        &["ml", "mli", "mll", "mly", "cma", "cmo", "cmx", "cmxa"],
+    ),
     ("Pascal", &["pas", "pp"]),
     ("Perl", &["pl", "pm"]),
     ("PHP", &["php"]),
@@ -132,7 +169,10 @@ fn other_language(path: &str) -> Option<&'static str> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let (_, extension) = name.rsplit_once('.')?;
     let extension = extension.to_ascii_lowercase();
-    EXTENSIONS.iter().find(|(_, known)| known.contains(&extension.as_str())).map(|(language, _)| *language)
+    EXTENSIONS
+        .iter()
+        .find(|(_, known)| known.contains(&extension.as_str()))
+        .map(|(language, _)| *language)
 }
 
 /// What Cargo could bring in besides the submission's own Rust.
@@ -143,29 +183,45 @@ fn cargo(path: &str, bytes: &[u8]) -> Option<String> {
         return Some("settings of Cargo cannot be submitted".to_owned());
     }
     match name {
-        "build.rs" => Some("build scripts cannot be submitted: they can compile other languages".to_owned()),
+        "build.rs" => {
+            Some("build scripts cannot be submitted: they can compile other languages".to_owned())
+        }
         "Cargo.toml" => manifest(bytes).err(),
         _ => None,
     }
 }
 
 fn manifest(bytes: &[u8]) -> Result<(), String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "the manifest is not valid UTF-8".to_owned())?;
-    let manifest: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| format!("the manifest is not TOML: {}", error.message()))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| "the manifest is not valid UTF-8".to_owned())?;
+    let manifest: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        format!("the manifest is not TOML: {}", error.message())
+    })?;
     let package = manifest.get("package").and_then(toml::Value::as_table);
-    if package.and_then(|package| package.get("build")).is_some_and(|build| build.as_bool() != Some(false)) {
-        return Err("build scripts cannot be submitted: they can compile other languages".to_owned());
+    if package
+        .and_then(|package| package.get("build"))
+        .is_some_and(|build| build.as_bool() != Some(false))
+    {
+        return Err(
+            "build scripts cannot be submitted: they can compile other languages".to_owned(),
+        );
     }
     let targets = manifest.get("target").and_then(toml::Value::as_table);
     let tables = std::iter::once(&manifest)
         .chain(manifest.get("workspace").and_then(toml::Value::as_table))
-        .chain(targets.into_iter().flat_map(|targets| targets.values().filter_map(toml::Value::as_table)));
+        .chain(
+            targets
+                .into_iter()
+                .flat_map(|targets| targets.values().filter_map(toml::Value::as_table)),
+        );
     for table in tables {
         for (key, value) in table {
-            let brings_in = matches!(key.as_str(), "replace" | "patch") || key.ends_with("dependencies");
+            let brings_in =
+                matches!(key.as_str(), "replace" | "patch") || key.ends_with("dependencies");
             if brings_in && value.as_table().is_none_or(|entries| !entries.is_empty()) {
-                return Err(format!("\"{key}\" must be empty: only the standard library may be used"));
+                return Err(format!(
+                    "\"{key}\" must be empty: only the standard library may be used"
+                ));
             }
         }
     }

@@ -63,7 +63,10 @@ pub(crate) struct Decks {
 
 impl Decks {
     pub(crate) fn new(stream: Stream, pools: usize) -> Self {
-        Decks { stream, decks: vec![Vec::new(); pools] }
+        Decks {
+            stream,
+            decks: vec![Vec::new(); pools],
+        }
     }
 }
 

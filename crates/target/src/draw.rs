@@ -73,17 +73,29 @@ pub fn draw(
     for family in order {
         let start = highest.get(family.name.as_str()).copied().unwrap_or(0);
         let stream = Stream::new(seed, &["draw", target, &family.name]);
-        match one(family, fixtures, stream, &mut taken, matches!(round, Round::First)) {
-            Ok(drawn) => cases.extend((start + 1..).zip(drawn).map(|(number, (template, inputs))| Drawn {
-                id: format!("{target}/{}/{number:03}", family.name),
-                family: family.name.clone(),
-                template: Some(template),
-                inputs,
-            })),
+        match one(
+            family,
+            fixtures,
+            stream,
+            &mut taken,
+            matches!(round, Round::First),
+        ) {
+            Ok(drawn) => cases.extend((start + 1..).zip(drawn).map(
+                |(number, (template, inputs))| Drawn {
+                    id: format!("{target}/{}/{number:03}", family.name),
+                    family: family.name.clone(),
+                    template: Some(template),
+                    inputs,
+                },
+            )),
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(cases) } else { Err(Problems(problems)) }
+    if problems.is_empty() {
+        Ok(cases)
+    } else {
+        Err(Problems(problems))
+    }
 }
 
 /// Inputs that must not come again, and the highest number given so far by family.
@@ -92,9 +104,16 @@ fn before(round: Round<'_>) -> (HashSet<Digest>, BTreeMap<&str, u64>) {
     if let Round::Fresh { visible, retired } = round {
         taken.extend(visible.iter().map(|case| case.inputs.digest()));
         taken.extend(retired.iter().map(|case| case.inputs));
-        for id in visible.iter().map(|case| &case.id).chain(retired.iter().map(|case| &case.id)) {
+        for id in visible
+            .iter()
+            .map(|case| &case.id)
+            .chain(retired.iter().map(|case| &case.id))
+        {
             let mut parts = id.rsplitn(3, '/');
-            let number = parts.next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+            let number = parts
+                .next()
+                .and_then(|number| number.parse::<u64>().ok())
+                .unwrap_or(0);
             let family = parts.next().unwrap_or_default();
             let most = highest.entry(family).or_insert(0);
             *most = number.max(*most);
@@ -121,7 +140,10 @@ fn one(
     let expander = Expander::new(family, fixtures)?;
     let mut decks = Decks::new(stream, family.pools.len());
     let mut turns = Turns::new(&family.templates);
-    let start = || Supply::Draws { vain: 0, counted_out: false };
+    let start = || Supply::Draws {
+        vain: 0,
+        counted_out: false,
+    };
     let mut supplies: Vec<Supply> = family.templates.iter().map(|_| start()).collect();
     let mut cases = Vec::new();
     let mut clash = None;
@@ -138,12 +160,21 @@ fn one(
                 cases.len()
             );
             if let Some(path) = clash {
-                what.push_str(&format!(" (draws in which two files were both named \"{path}\" do not count)"));
+                what.push_str(&format!(
+                    " (draws in which two files were both named \"{path}\" do not count)"
+                ));
             }
             return Err(Problem::whole(&family.file, what));
         };
         let template = &family.templates[turn];
-        match next(&expander, template, &mut supplies[turn], &mut decks, taken, &mut clash)? {
+        match next(
+            &expander,
+            template,
+            &mut supplies[turn],
+            &mut decks,
+            taken,
+            &mut clash,
+        )? {
             Some(inputs) => cases.push((turn as u32, inputs)),
             None => turns.drop(turn),
         }
@@ -163,7 +194,9 @@ fn next(
     loop {
         match supply {
             Supply::Rest(rest) => {
-                let Some(inputs) = rest.pop() else { return Ok(None) };
+                let Some(inputs) = rest.pop() else {
+                    return Ok(None);
+                };
                 if taken.insert(inputs.digest()) {
                     return Ok(Some(inputs));
                 }
@@ -203,7 +236,11 @@ fn count_out(
     let (mut rest, mut seen, mut bytes) = (Vec::new(), HashSet::new(), 0);
     for _ in 0..MOST_COMBINATIONS {
         if let Expanded::Case(inputs) = expander.expand(template, &mut combinations)? {
-            let contents = inputs.files.values().chain(&inputs.argv).map(|content| content.len());
+            let contents = inputs
+                .files
+                .values()
+                .chain(&inputs.argv)
+                .map(|content| content.len());
             bytes += inputs.stdin.len() + contents.sum::<usize>();
             let digest = inputs.digest();
             if !taken.contains(&digest) && seen.insert(digest) {
@@ -228,7 +265,12 @@ struct Turns {
 
 impl Turns {
     fn new(templates: &[Template]) -> Self {
-        Turns { templates: templates.iter().map(|template| (i64::from(template.weight), 0)).collect() }
+        Turns {
+            templates: templates
+                .iter()
+                .map(|template| (i64::from(template.weight), 0))
+                .collect(),
+        }
     }
 
     fn drop(&mut self, index: usize) {
@@ -240,7 +282,11 @@ impl Turns {
         for (weight, credit) in &mut self.templates {
             *credit += *weight;
         }
-        let open = self.templates.iter().enumerate().filter(|(_, (weight, _))| *weight > 0);
+        let open = self
+            .templates
+            .iter()
+            .enumerate()
+            .filter(|(_, (weight, _))| *weight > 0);
         // The first of those with most credit.
         let (index, _) = open.rev().max_by_key(|(_, (_, credit))| *credit)?;
         self.templates[index].1 -= total;

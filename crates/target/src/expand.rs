@@ -59,18 +59,35 @@ impl<'a> Expander<'a> {
                     _ => {}
                 }
             }
-            let height = |index: &usize| pool.choices[*index].0.height(&heights).unwrap_or(usize::MAX);
+            let height = |index: &usize| {
+                pool.choices[*index]
+                    .0
+                    .height(&heights)
+                    .unwrap_or(usize::MAX)
+            };
             let least = (0..pool.choices.len()).map(|index| height(&index)).min();
-            shallow.push((0..pool.choices.len()).filter(|index| Some(height(index)) == least).collect());
+            shallow.push(
+                (0..pool.choices.len())
+                    .filter(|index| Some(height(index)) == least)
+                    .collect(),
+            );
         }
-        Ok(Expander { family, fixtures, shallow })
+        Ok(Expander {
+            family,
+            fixtures,
+            shallow,
+        })
     }
 
     /// Draws one case of a template.
     ///
     /// # Errors
     /// A [`Problem`] when the pools nest without bound, or give what no program can be given.
-    pub(crate) fn expand(&self, template: &Template, choose: &mut dyn Choose) -> Result<Expanded, Problem> {
+    pub(crate) fn expand(
+        &self,
+        template: &Template,
+        choose: &mut dyn Choose,
+    ) -> Result<Expanded, Problem> {
         let mut draw = Draw {
             expander: self,
             choose,
@@ -82,11 +99,15 @@ impl<'a> Expander<'a> {
         };
         let mut inputs = Inputs::default();
         for text in &template.argv {
-            inputs.argv.extend(draw.spliced(text, true, false)?.into_iter().map(Bytes));
+            inputs
+                .argv
+                .extend(draw.spliced(text, true, false)?.into_iter().map(Bytes));
         }
         inputs.stdin = Bytes(draw.flat(&template.stdin, true, false)?);
         for (name, text) in &template.env {
-            inputs.env.insert(name.clone(), Bytes(draw.flat(text, true, false)?));
+            inputs
+                .env
+                .insert(name.clone(), Bytes(draw.flat(text, true, false)?));
         }
         let mut files = BTreeMap::new();
         for (path, text) in &template.files {
@@ -101,9 +122,13 @@ impl<'a> Expander<'a> {
             let path = draw.path(text)?;
             inputs.outputs.push(path);
         }
-        inputs
-            .check()
-            .map_err(|wrong| Problem::at(&self.family.file, template.line, format!("a drawn case: {wrong}")))?;
+        inputs.check().map_err(|wrong| {
+            Problem::at(
+                &self.family.file,
+                template.line,
+                format!("a drawn case: {wrong}"),
+            )
+        })?;
         Ok(Expanded::Case(inputs))
     }
 }
@@ -129,15 +154,26 @@ impl Draw<'_> {
                 names.push(name);
             }
         }
-        let shown: Vec<_> = names.iter().take(8).map(|name| format!("\"{name}\"")).collect();
+        let shown: Vec<_> = names
+            .iter()
+            .take(8)
+            .map(|name| format!("\"{name}\""))
+            .collect();
         let more = if names.len() > 8 { ", ..." } else { "" };
-        Problem::at(&family.file, self.line, format!("{what}, by way of pool {}{more}", shown.join(", ")))
+        Problem::at(
+            &family.file,
+            self.line,
+            format!("{what}, by way of pool {}{more}", shown.join(", ")),
+        )
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), Problem> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > TOO_LARGE {
-            return Err(self.problem(&format!("a case would be larger than {} MiB", TOO_LARGE >> 20)));
+            return Err(self.problem(&format!(
+                "a case would be larger than {} MiB",
+                TOO_LARGE >> 20
+            )));
         }
         Ok(())
     }
@@ -145,12 +181,19 @@ impl Draw<'_> {
     fn path(&mut self, text: &PoolText) -> Result<String, Problem> {
         let bytes = self.flat(text, true, false)?;
         let problem = |what: String| Problem::at(&self.expander.family.file, self.line, what);
-        let path = String::from_utf8(bytes).map_err(|_| problem("a drawn path is not valid UTF-8".to_owned()))?;
+        let path = String::from_utf8(bytes)
+            .map_err(|_| problem("a drawn path is not valid UTF-8".to_owned()))?;
         if path.starts_with('/') {
-            return Err(problem(format!("a drawn path, \"{}\", is absolute", path.escape_debug())));
+            return Err(problem(format!(
+                "a drawn path, \"{}\", is absolute",
+                path.escape_debug()
+            )));
         }
         // A family may well draw `./a.json` as an argument and as the file's name; cases know one spelling.
-        let parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        let parts: Vec<_> = path
+            .split('/')
+            .filter(|part| !matches!(*part, "" | "."))
+            .collect();
         Ok(parts.join("/"))
     }
 
@@ -163,7 +206,12 @@ impl Draw<'_> {
     }
 
     /// The text as arguments: one, or those of the list that it is.
-    fn spliced(&mut self, text: &PoolText, direct: bool, tight: bool) -> Result<Vec<Vec<u8>>, Problem> {
+    fn spliced(
+        &mut self,
+        text: &PoolText,
+        direct: bool,
+        tight: bool,
+    ) -> Result<Vec<Vec<u8>>, Problem> {
         match self.value(text, direct, tight)? {
             Value::Bytes(bytes) => Ok(vec![bytes]),
             Value::List(items) => Ok(items),
@@ -246,7 +294,11 @@ impl Draw<'_> {
                 string.into_bytes()
             }
             Choice::Repeat { text, count, join } => {
-                let count = if tight { count.0 } else { self.choose.between(*count) };
+                let count = if tight {
+                    count.0
+                } else {
+                    self.choose.between(*count)
+                };
                 let mut bytes = Vec::new();
                 for index in 0..count {
                     if index > 0 {
@@ -263,7 +315,12 @@ impl Draw<'_> {
                 return Ok(Value::Bytes(once.repeat(count)));
             }
             Choice::Raw(bytes) => bytes.clone(),
-            Choice::Fixture(path) => self.expander.fixtures.get(path).unwrap_or_default().to_vec(),
+            Choice::Fixture(path) => self
+                .expander
+                .fixtures
+                .get(path)
+                .unwrap_or_default()
+                .to_vec(),
         };
         self.spend(bytes.len())?;
         Ok(Value::Bytes(bytes))

@@ -48,9 +48,18 @@ pub(crate) struct Template {
 impl Template {
     /// Every text, with whether a list may stand in it.
     fn texts(&self) -> impl Iterator<Item = (&PoolText, bool)> {
-        let files = self.files.iter().flat_map(|(path, content)| [path, content]);
-        let others = std::iter::once(&self.stdin).chain(self.env.values()).chain(files).chain(&self.outputs);
-        self.argv.iter().map(|text| (text, true)).chain(others.map(|text| (text, false)))
+        let files = self
+            .files
+            .iter()
+            .flat_map(|(path, content)| [path, content]);
+        let others = std::iter::once(&self.stdin)
+            .chain(self.env.values())
+            .chain(files)
+            .chain(&self.outputs);
+        self.argv
+            .iter()
+            .map(|text| (text, true))
+            .chain(others.map(|text| (text, false)))
     }
 
     /// Whether every case of it is the same.
@@ -62,7 +71,9 @@ impl Template {
 /// Whether a target, family or language may have this name.
 pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'+' | b'.'))
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'+' | b'.'))
         && name.len() <= 64
 }
 
@@ -73,9 +84,14 @@ impl Family {
     /// A [`Problem`] with the line: not TOML, an unknown key, a value that is not sane, a placeholder without a pool,
     /// a pool that nothing uses, one that can only be drawn for ever, or a list where text is meant.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Problem> {
-        let stem = file.rsplit('/').next().and_then(|name| name.strip_suffix(".toml")).unwrap_or_default();
+        let stem = file
+            .rsplit('/')
+            .next()
+            .and_then(|name| name.strip_suffix(".toml"))
+            .unwrap_or_default();
         if !is_name(stem) {
-            let what = "a family's file must be <name>.toml, the name in lower-case letters, digits and -";
+            let what =
+                "a family's file must be <name>.toml, the name in lower-case letters, digits and -";
             return Err(Problem::whole(file, what));
         }
         Source::new(file, bytes)?.read(|root| read(stem, file, &root))
@@ -93,10 +109,15 @@ fn read(name: &str, file: &str, root: &Table<'_>) -> Result<Family, Problem> {
         }
     }
     let names = Names(entries.iter().map(|(name, _)| *name).collect());
-    let pools: Vec<Pool> =
-        entries.iter().map(|(name, node)| Pool::read(name, node, &names)).collect::<Result<_, _>>()?;
+    let pools: Vec<Pool> = entries
+        .iter()
+        .map(|(name, node)| Pool::read(name, node, &names))
+        .collect::<Result<_, _>>()?;
     let list = root.need("template")?.list()?;
-    let templates: Vec<Template> = list.iter().map(|node| template(node, &names)).collect::<Result<_, _>>()?;
+    let templates: Vec<Template> = list
+        .iter()
+        .map(|node| template(node, &names))
+        .collect::<Result<_, _>>()?;
     if templates.is_empty() {
         return Err(root.problem("a family needs at least one [[template]]"));
     }
@@ -120,15 +141,19 @@ pub(crate) struct Names<'a>(Vec<&'a str>);
 impl Names<'_> {
     /// A string of the file with its placeholders resolved.
     pub(crate) fn text(&self, node: &Node<'_>) -> Result<PoolText, Problem> {
-        self.parse(node.string()?).map_err(|what| node.problem(format!("\"{}\": {what}", node.name())))
+        self.parse(node.string()?)
+            .map_err(|what| node.problem(format!("\"{}\": {what}", node.name())))
     }
 
     fn parse(&self, string: &str) -> Result<PoolText, String> {
         text::parse(string)?.resolve(|name| {
-            self.0.iter().position(|known| *known == name).ok_or_else(|| {
-                let near = did_you_mean(&name, self.0.iter().copied());
-                format!("there is no pool \"{name}\" in [values]{near}")
-            })
+            self.0
+                .iter()
+                .position(|known| *known == name)
+                .ok_or_else(|| {
+                    let near = did_you_mean(&name, self.0.iter().copied());
+                    format!("there is no pool \"{name}\" in [values]{near}")
+                })
         })
     }
 }
@@ -142,21 +167,37 @@ fn template(node: &Node<'_>, names: &Names<'_>) -> Result<Template, Problem> {
         None => Ok(Vec::new()),
     };
     let mut env = BTreeMap::new();
-    for (name, node) in table.get("env").map(|node| node.table()).transpose()?.iter().flat_map(Table::entries) {
+    for (name, node) in table
+        .get("env")
+        .map(|node| node.table())
+        .transpose()?
+        .iter()
+        .flat_map(Table::entries)
+    {
         check_variable(name).map_err(|what| node.key_problem(what))?;
         env.insert(name.to_owned(), text(&node)?);
     }
     let mut files = Vec::new();
-    for (path, node) in table.get("files").map(|node| node.table()).transpose()?.iter().flat_map(Table::entries) {
+    for (path, node) in table
+        .get("files")
+        .map(|node| node.table())
+        .transpose()?
+        .iter()
+        .flat_map(Table::entries)
+    {
         // What the paths come to is checked when they are drawn.
         let parsed = names.parse(path).map_err(|what| node.key_problem(what))?;
         files.push((parsed, text(&node)?));
     }
     Ok(Template {
         line: node.line(),
-        weight: table.get("weight").map_or(Ok(1), |node| node.size(1..=MOST_WEIGHT))?,
+        weight: table
+            .get("weight")
+            .map_or(Ok(1), |node| node.size(1..=MOST_WEIGHT))?,
         argv: texts("argv")?,
-        stdin: table.get("stdin").map_or(Ok(text::Text(Vec::new())), |node| text(&node))?,
+        stdin: table
+            .get("stdin")
+            .map_or(Ok(text::Text(Vec::new())), |node| text(&node))?,
         env,
         files,
         outputs: texts("outputs")?,
@@ -168,7 +209,12 @@ fn check_lists(family: &Family) -> Result<(), Problem> {
     let mut lists: BTreeSet<PoolId> = BTreeSet::new();
     loop {
         let more: BTreeSet<PoolId> = (0..family.pools.len())
-            .filter(|&id| family.pools[id].choices.iter().any(|(choice, _)| choice.gives_list(&lists)))
+            .filter(|&id| {
+                family.pools[id]
+                    .choices
+                    .iter()
+                    .any(|(choice, _)| choice.gives_list(&lists))
+            })
             .collect();
         if more == lists {
             break;
@@ -176,7 +222,9 @@ fn check_lists(family: &Family) -> Result<(), Problem> {
         lists = more;
     }
     let check = |text: &PoolText, may_splice: bool, line: usize| {
-        let bad = text.pools().find(|pool| lists.contains(pool) && !(may_splice && text.alone().is_some()));
+        let bad = text
+            .pools()
+            .find(|pool| lists.contains(pool) && !(may_splice && text.alone().is_some()));
         bad.map_or(Ok(()), |&pool| {
             let name = &family.pools[pool].name;
             let what = format!(
@@ -204,28 +252,50 @@ fn check_lists(family: &Family) -> Result<(), Problem> {
 
 fn check_used(family: &Family, entries: &[(&str, Node<'_>)]) -> Result<(), Problem> {
     let mut used: BTreeSet<PoolId> = BTreeSet::new();
-    let mut open: Vec<PoolId> =
-        family.templates.iter().flat_map(Template::texts).flat_map(|(text, _)| text.pools()).copied().collect();
+    let mut open: Vec<PoolId> = family
+        .templates
+        .iter()
+        .flat_map(Template::texts)
+        .flat_map(|(text, _)| text.pools())
+        .copied()
+        .collect();
     while let Some(pool) = open.pop() {
         if used.insert(pool) {
-            open.extend(family.pools[pool].choices.iter().flat_map(|(choice, _)| choice.pools()));
+            open.extend(
+                family.pools[pool]
+                    .choices
+                    .iter()
+                    .flat_map(|(choice, _)| choice.pools()),
+            );
         }
     }
     match (0..family.pools.len()).find(|pool| !used.contains(pool)) {
         None => Ok(()),
         Some(pool) => {
             let (name, node) = &entries[pool];
-            Err(node.key_problem(format!("pool \"{name}\" is used by no template; use it or remove it")))
+            Err(node.key_problem(format!(
+                "pool \"{name}\" is used by no template; use it or remove it"
+            )))
         }
     }
 }
 
 fn check_ends(family: &Family) -> Result<(), Problem> {
     let heights = crate::pool::heights(&family.pools);
-    let endless: Vec<_> =
-        family.pools.iter().zip(&heights).filter(|(_, height)| height.is_none()).map(|(pool, _)| pool).collect();
-    let Some(first) = endless.first() else { return Ok(()) };
-    let names: Vec<_> = endless.iter().map(|pool| format!("\"{}\"", pool.name)).collect();
+    let endless: Vec<_> = family
+        .pools
+        .iter()
+        .zip(&heights)
+        .filter(|(_, height)| height.is_none())
+        .map(|(pool, _)| pool)
+        .collect();
+    let Some(first) = endless.first() else {
+        return Ok(());
+    };
+    let names: Vec<_> = endless
+        .iter()
+        .map(|pool| format!("\"{}\"", pool.name))
+        .collect();
     let what = format!(
         "recursion that cannot end: every choice of {} leads back into it; add a choice without placeholders",
         names.join(", ")

@@ -29,8 +29,13 @@ impl Fixtures {
     /// Fixtures from paths and contents. Of two with equal content the first by path gives its name.
     pub fn new(files: BTreeMap<String, Vec<u8>>) -> Self {
         let mut names = HashMap::new();
-        for (path, content) in files.iter().filter(|(_, content)| content.len() >= NAMED_FROM) {
-            names.entry(Digest::of(content)).or_insert_with(|| path.clone());
+        for (path, content) in files
+            .iter()
+            .filter(|(_, content)| content.len() >= NAMED_FROM)
+        {
+            names
+                .entry(Digest::of(content))
+                .or_insert_with(|| path.clone());
         }
         Fixtures { files, names }
     }
@@ -84,7 +89,10 @@ fn collect(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) -> R
         } else if !metadata.is_file() {
             return Err(problem("a fixture must be a regular file".to_owned()));
         } else if metadata.len() > MOST_BYTES {
-            return Err(problem(format!("a fixture may have at most {} MiB", MOST_BYTES >> 20)));
+            return Err(problem(format!(
+                "a fixture may have at most {} MiB",
+                MOST_BYTES >> 20
+            )));
         } else {
             let content = fs::read(&place).map_err(|error| problem(error.to_string()))?;
             files.insert(path, content);

@@ -25,7 +25,10 @@ pub(crate) struct Wrong {
 
 impl Wrong {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Wrong { key: String::new(), what: what.into() }
+        Wrong {
+            key: String::new(),
+            what: what.into(),
+        }
     }
 
     /// The same, one level further out.
@@ -83,17 +86,23 @@ impl Json {
     pub(crate) fn integer(self, low: i64, high: i64) -> Result<i64, Wrong> {
         match self {
             Json::Integer(number) if (low..=high).contains(&number) => Ok(number),
-            Json::Integer(_) | Json::Number => Err(Wrong::new(format!("must be an integer from {low} to {high}"))),
+            Json::Integer(_) | Json::Number => Err(Wrong::new(format!(
+                "must be an integer from {low} to {high}"
+            ))),
             other => Err(other.wrong("an integer")),
         }
     }
 
     /// Each element of an array, read.
-    pub(crate) fn each<T>(self, mut read: impl FnMut(Json) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+    pub(crate) fn each<T>(
+        self,
+        mut read: impl FnMut(Json) -> Result<T, Wrong>,
+    ) -> Result<Vec<T>, Wrong> {
         let Json::Array(items) = self else {
             return Err(self.wrong("an array"));
         };
-        let with_index = |(index, item)| read(item).map_err(|wrong: Wrong| wrong.within(&format!("[{index}]")));
+        let with_index =
+            |(index, item)| read(item).map_err(|wrong: Wrong| wrong.within(&format!("[{index}]")));
         items.into_iter().enumerate().map(with_index).collect()
     }
 

@@ -10,7 +10,10 @@ use crate::problem::Problem;
 
 /// Writes cases, one line each, in the order given. The same cases give the same bytes.
 pub fn write_cases(cases: &[Case], fixtures: &Fixtures) -> String {
-    cases.iter().map(|case| format!("{}\n", case.to_json(fixtures))).collect()
+    cases
+        .iter()
+        .map(|case| format!("{}\n", case.to_json(fixtures)))
+        .collect()
 }
 
 /// Reads a file of cases. `file` is its name in messages.
@@ -26,20 +29,34 @@ pub fn read_cases(file: &str, bytes: &[u8], fixtures: &Fixtures) -> Result<Vec<C
         let number = index + 1;
         let problem = |what: String| Problem::at(file, number, what);
         let Some(line) = line.strip_suffix(b"\n") else {
-            return Err(problem("the last line is cut off: it does not end in a newline".to_owned()));
+            return Err(problem(
+                "the last line is cut off: it does not end in a newline".to_owned(),
+            ));
         };
-        let text = std::str::from_utf8(line)
-            .map_err(|error| problem(format!("not valid UTF-8 after byte {} of the line", error.valid_up_to())))?;
+        let text = std::str::from_utf8(line).map_err(|error| {
+            problem(format!(
+                "not valid UTF-8 after byte {} of the line",
+                error.valid_up_to()
+            ))
+        })?;
         if text.trim().is_empty() {
-            return Err(problem("the line is empty; each line must be one case".to_owned()));
+            return Err(problem(
+                "the line is empty; each line must be one case".to_owned(),
+            ));
         }
         let json: Json = serde_json::from_str(text).map_err(|error| problem(explain(&error)))?;
         let case = Case::from_json(json, fixtures).map_err(|wrong| problem(wrong.to_string()))?;
         if let Some(earlier) = ids.insert(case.id.clone(), number) {
-            return Err(problem(format!("id \"{}\" was on line {earlier} already", case.id)));
+            return Err(problem(format!(
+                "id \"{}\" was on line {earlier} already",
+                case.id
+            )));
         }
         if let Some(earlier) = inputs.insert(case.inputs.digest(), number) {
-            return Err(problem(format!("\"{}\" has the same inputs as the case on line {earlier}", case.id)));
+            return Err(problem(format!(
+                "\"{}\" has the same inputs as the case on line {earlier}",
+                case.id
+            )));
         }
         cases.push(case);
     }
@@ -49,7 +66,13 @@ pub fn read_cases(file: &str, bytes: &[u8], fixtures: &Fixtures) -> Result<Vec<C
 /// The JSON reader's message without its own idea of the line, which is always 1 here.
 fn explain(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-    let cut = if error.is_eof() { "; the line is cut off" } else { "" };
+    let what = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(what, _)| what);
+    let cut = if error.is_eof() {
+        "; the line is cut off"
+    } else {
+        ""
+    };
     format!("not a case: {what} at column {}{cut}", error.column())
 }

@@ -61,8 +61,20 @@ pub struct BuildLimits {
 }
 
 const KEYS: [&str; 14] = [
-    "name", "about", "guide", "agent-packages", "build-packages", "runtime-packages", "runtime-executables", "build",
-    "artifacts", "start", "sources", "ignore", "conformity", "limits",
+    "name",
+    "about",
+    "guide",
+    "agent-packages",
+    "build-packages",
+    "runtime-packages",
+    "runtime-executables",
+    "build",
+    "artifacts",
+    "start",
+    "sources",
+    "ignore",
+    "conformity",
+    "limits",
 ];
 
 impl Language {
@@ -71,7 +83,11 @@ impl Language {
     /// # Errors
     /// A [`Problem`] with the line: not TOML, a key that is unknown, missing or not sane.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Problem> {
-        let stem = file.rsplit('/').next().and_then(|name| name.strip_suffix(".toml")).unwrap_or_default();
+        let stem = file
+            .rsplit('/')
+            .next()
+            .and_then(|name| name.strip_suffix(".toml"))
+            .unwrap_or_default();
         Source::new(file, bytes)?.read(|root| read(stem, &root))
     }
 
@@ -85,12 +101,18 @@ impl Language {
 /// Whether `name` matches `pattern`, in which `*` stands for any text.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
     let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
     for part in parts {
         // The first place is as good as any: what follows may match any later text.
-        let Some(at) = rest.find(part) else { return false };
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
         rest = &rest[at + part.len()..];
     }
     rest.ends_with(last)
@@ -100,22 +122,35 @@ fn read(stem: &str, root: &Table<'_>) -> Result<Language, Problem> {
     root.only(&KEYS)?;
     let name = root.need("name")?;
     if name.words()? != stem || !is_name(stem) {
-        return Err(name.problem(format!("\"name\" must be \"{stem}\", as its file is called")));
+        return Err(name.problem(format!(
+            "\"name\" must be \"{stem}\", as its file is called"
+        )));
     }
     let agent_packages = packages(&root.need("agent-packages")?)?;
     Ok(Language {
         name: stem.to_owned(),
         about: root.need("about")?.words()?.to_owned(),
         guide: root.need("guide")?.words()?.to_owned(),
-        build_packages: root.get("build-packages").map_or(Ok(agent_packages.clone()), |node| packages(&node))?,
+        build_packages: root
+            .get("build-packages")
+            .map_or(Ok(agent_packages.clone()), |node| packages(&node))?,
         agent_packages,
         runtime_packages: packages(&root.need("runtime-packages")?)?,
         runtime_executables: absolute_paths(&root.need("runtime-executables")?)?,
-        build: root.get("build").map_or(Ok(Vec::new()), |node| node.strings())?,
-        artifacts: root.need("artifacts")?.list()?.iter().map(artifact).collect::<Result<_, _>>()?,
+        build: root
+            .get("build")
+            .map_or(Ok(Vec::new()), |node| node.strings())?,
+        artifacts: root
+            .need("artifacts")?
+            .list()?
+            .iter()
+            .map(artifact)
+            .collect::<Result<_, _>>()?,
         start: start(&root.need("start")?)?,
         sources: patterns(&root.need("sources")?)?,
-        ignore: root.get("ignore").map_or(Ok(Vec::new()), |node| patterns(&node))?,
+        ignore: root
+            .get("ignore")
+            .map_or(Ok(Vec::new()), |node| patterns(&node))?,
         conformity: conformity(&root.need("conformity")?.table()?)?,
         limits: limits(&root.need("limits")?.table()?)?,
     })
@@ -151,9 +186,10 @@ fn start(node: &Node<'_>) -> Result<Vec<String>, Problem> {
 fn patterns(node: &Node<'_>) -> Result<Vec<String>, Problem> {
     let patterns = node.some_strings()?;
     match patterns.iter().find(|pattern| pattern.contains('/')) {
-        Some(pattern) => {
-            Err(node.problem(format!("\"{}\" matches names, not paths such as \"{pattern}\"", node.name())))
-        }
+        Some(pattern) => Err(node.problem(format!(
+            "\"{}\" matches names, not paths such as \"{pattern}\"",
+            node.name()
+        ))),
         None => Ok(patterns),
     }
 }
@@ -167,11 +203,17 @@ fn conformity(table: &Table<'_>) -> Result<Conformity, Problem> {
 }
 
 fn limits(table: &Table<'_>) -> Result<BuildLimits, Problem> {
-    table.only(&["build-wall-seconds", "build-memory-mib", "start-allowance-ms"])?;
+    table.only(&[
+        "build-wall-seconds",
+        "build-memory-mib",
+        "start-allowance-ms",
+    ])?;
     Ok(BuildLimits {
         build_wall_seconds: table.need("build-wall-seconds")?.size(1..=86_400)?,
         build_memory_mib: table.need("build-memory-mib")?.size(16..=262_144)?,
-        start_allowance_ms: table.get("start-allowance-ms").map_or(Ok(0), |node| node.size(0..=60_000))?,
+        start_allowance_ms: table
+            .get("start-allowance-ms")
+            .map_or(Ok(0), |node| node.size(0..=60_000))?,
     })
 }
 

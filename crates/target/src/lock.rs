@@ -136,7 +136,10 @@ impl Lock {
             hidden_seed: self.hidden_seed,
             program_sha256: self.program.to_string(),
             counts: self.counts,
-            digests: Digests { visible: self.visible.to_string(), hidden: self.hidden.to_string() },
+            digests: Digests {
+                visible: self.visible.to_string(),
+                hidden: self.hidden.to_string(),
+            },
             packages: self.packages.iter().map(written_package).collect(),
             dropped: self
                 .dropped
@@ -150,10 +153,15 @@ impl Lock {
             retired: self
                 .retired
                 .iter()
-                .map(|case| WrittenRetired { id: &case.id, inputs: case.inputs.to_string() })
+                .map(|case| WrittenRetired {
+                    id: &case.id,
+                    inputs: case.inputs.to_string(),
+                })
                 .collect(),
         };
-        toml::to_string(&written).map(|text| format!("{HEADER}{text}")).map_err(|error| error.to_string())
+        toml::to_string(&written)
+            .map(|text| format!("{HEADER}{text}"))
+            .map_err(|error| error.to_string())
     }
 
     /// Reads a lock. `file` is its name in messages.
@@ -174,7 +182,15 @@ fn read(root: &Table<'_>) -> Result<Lock, Problem> {
         )));
     }
     root.only(&[
-        "format", "seed", "hidden-seed", "program-sha256", "counts", "digests", "package", "dropped", "retired",
+        "format",
+        "seed",
+        "hidden-seed",
+        "program-sha256",
+        "counts",
+        "digests",
+        "package",
+        "dropped",
+        "retired",
     ])?;
     let digests = root.need("digests")?.table()?;
     digests.only(&["visible", "hidden"])?;
@@ -191,16 +207,27 @@ fn read(root: &Table<'_>) -> Result<Lock, Problem> {
     })
 }
 
-fn each<T>(root: &Table<'_>, key: &str, read: fn(&Table<'_>) -> Result<T, Problem>) -> Result<Vec<T>, Problem> {
+fn each<T>(
+    root: &Table<'_>,
+    key: &str,
+    read: fn(&Table<'_>) -> Result<T, Problem>,
+) -> Result<Vec<T>, Problem> {
     match root.get(key) {
-        Some(node) => node.list()?.iter().map(|node| read(&node.table()?)).collect(),
+        Some(node) => node
+            .list()?
+            .iter()
+            .map(|node| read(&node.table()?))
+            .collect(),
         None => Ok(Vec::new()),
     }
 }
 
 fn digest(node: &Node<'_>) -> Result<Digest, Problem> {
     Digest::parse(node.string()?).ok_or_else(|| {
-        node.problem(format!("\"{}\" must be a SHA-256 digest in 64 lower-case hexadecimal digits", node.name()))
+        node.problem(format!(
+            "\"{}\" must be a SHA-256 digest in 64 lower-case hexadecimal digits",
+            node.name()
+        ))
     })
 }
 
@@ -211,7 +238,11 @@ fn words(table: &Table<'_>, key: &str) -> Result<String, Problem> {
 fn counts(table: &Table<'_>) -> Result<Counts, Problem> {
     table.only(&["visible", "hidden", "families"])?;
     let count = |key: &str| table.need(key)?.size(0..=u32::MAX);
-    Ok(Counts { visible: count("visible")?, hidden: count("hidden")?, families: count("families")? })
+    Ok(Counts {
+        visible: count("visible")?,
+        hidden: count("hidden")?,
+        families: count("families")?,
+    })
 }
 
 fn locked_package(table: &Table<'_>) -> Result<LockedPackage, Problem> {
@@ -235,7 +266,10 @@ fn dropped(table: &Table<'_>) -> Result<Dropped, Problem> {
 
 fn retired(table: &Table<'_>) -> Result<Retired, Problem> {
     table.only(&["id", "inputs"])?;
-    Ok(Retired { id: words(table, "id")?, inputs: digest(&table.need("inputs")?)? })
+    Ok(Retired {
+        id: words(table, "id")?,
+        inputs: digest(&table.need("inputs")?)?,
+    })
 }
 
 #[cfg(test)]
@@ -253,7 +287,11 @@ mod tests {
                 architecture: "amd64".to_owned(),
                 sha256: Digest::of(b"package"),
             }],
-            counts: Counts { visible: 400, hidden: 201, families: 40 },
+            counts: Counts {
+                visible: 400,
+                hidden: 201,
+                families: 40,
+            },
             visible: Digest::of(b"visible"),
             hidden: Digest::of(b"hidden"),
             dropped: vec![Dropped {
@@ -261,17 +299,29 @@ mod tests {
                 inputs: Digest::of(b"inputs"),
                 reason: "stdout: \"varies\"\nwith the date".to_owned(),
             }],
-            retired: vec![Retired { id: "gron/a/001".to_owned(), inputs: Digest::of(b"old") }],
+            retired: vec![Retired {
+                id: "gron/a/001".to_owned(),
+                inputs: Digest::of(b"old"),
+            }],
         }
     }
 
     #[test]
     fn round_trips() {
         let full = lock();
-        let bare = Lock { dropped: Vec::new(), retired: Vec::new(), packages: Vec::new(), ..lock() };
+        let bare = Lock {
+            dropped: Vec::new(),
+            retired: Vec::new(),
+            packages: Vec::new(),
+            ..lock()
+        };
         for lock in [full, bare] {
             let text = lock.to_toml().unwrap();
-            assert_eq!(Lock::parse("target.lock", text.as_bytes()).unwrap(), lock, "{text}");
+            assert_eq!(
+                Lock::parse("target.lock", text.as_bytes()).unwrap(),
+                lock,
+                "{text}"
+            );
             assert_eq!(lock.to_toml().unwrap(), text);
         }
     }
@@ -280,13 +330,35 @@ mod tests {
     fn says_what_is_wrong() {
         let text = lock().to_toml().unwrap();
         for (from, to, expected) in [
-            ("format = 1", "format = 2", "target.lock:2: the lock has format 2, and this program reads format 1: build the target again"),
-            ("hidden-seed", "hiden-seed", "target.lock:4: unknown key \"hiden-seed\"; did you mean \"hidden-seed\"?"),
-            ("seed = 1", "seed = -1", "target.lock:3: \"seed\" must be a number from 0 to 18446744073709551615"),
-            ("hidden = 201", "hidden = true", "target.lock:9: \"counts.hidden\" must be an integer, not a boolean"),
+            (
+                "format = 1",
+                "format = 2",
+                "target.lock:2: the lock has format 2, and this program reads format 1: build the target again",
+            ),
+            (
+                "hidden-seed",
+                "hiden-seed",
+                "target.lock:4: unknown key \"hiden-seed\"; did you mean \"hidden-seed\"?",
+            ),
+            (
+                "seed = 1",
+                "seed = -1",
+                "target.lock:3: \"seed\" must be a number from 0 to 18446744073709551615",
+            ),
+            (
+                "hidden = 201",
+                "hidden = true",
+                "target.lock:9: \"counts.hidden\" must be an integer, not a boolean",
+            ),
         ] {
             let text = text.replacen(from, to, 1);
-            assert_eq!(Lock::parse("target.lock", text.as_bytes()).unwrap_err().to_string(), expected, "{text}");
+            assert_eq!(
+                Lock::parse("target.lock", text.as_bytes())
+                    .unwrap_err()
+                    .to_string(),
+                expected,
+                "{text}"
+            );
         }
     }
 }

@@ -35,7 +35,9 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .into_iter()
         .filter(|candidate| candidate.len() <= LONGEST)
         .map(|candidate| (distance(name, candidate), candidate))
-        .filter(|(edits, candidate)| *edits <= (candidate.chars().count().max(name.chars().count()) / 3).max(1))
+        .filter(|(edits, candidate)| {
+            *edits <= (candidate.chars().count().max(name.chars().count()) / 3).max(1)
+        })
         .min()
         .map(|(_, candidate)| candidate)
 }

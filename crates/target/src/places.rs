@@ -31,12 +31,20 @@ impl<'a> Source<'a> {
     }
 
     /// Parses the text and hands its root table to `read`.
-    pub(crate) fn read<T>(&self, read: impl FnOnce(Table<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(Table<'_>) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
         let root = DeTable::parse(self.text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             self.problem(at, error.message().replace('\n', "; "))
         })?;
-        read(Table { source: self, at: 0, name: String::new(), table: root.get_ref() })
+        read(Table {
+            source: self,
+            at: 0,
+            name: String::new(),
+            table: root.get_ref(),
+        })
     }
 }
 
@@ -67,23 +75,32 @@ impl<'a> Table<'a> {
             None => Ok(()),
             Some((at, key)) => {
                 let near = did_you_mean(key, known.iter().copied());
-                Err(self.source.problem(*at, format!("unknown key \"{}\"{near}", self.path(key))))
+                Err(self
+                    .source
+                    .problem(*at, format!("unknown key \"{}\"{near}", self.path(key))))
             }
         }
     }
 
     fn path(&self, key: &str) -> String {
-        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+        if self.name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.name)
+        }
     }
 
     /// The value of a key that may be absent.
     pub(crate) fn get(&self, key: &str) -> Option<Node<'a>> {
-        self.entries().find(|(name, _)| *name == key).map(|(_, node)| node)
+        self.entries()
+            .find(|(name, _)| *name == key)
+            .map(|(_, node)| node)
     }
 
     /// The value of a key that must be there.
     pub(crate) fn need(&self, key: &str) -> Result<Node<'a>, Problem> {
-        self.get(key).ok_or_else(|| self.problem(format!("missing key \"{}\"", self.path(key))))
+        self.get(key)
+            .ok_or_else(|| self.problem(format!("missing key \"{}\"", self.path(key))))
     }
 
     /// All keys with their values, sorted by key.
@@ -140,8 +157,15 @@ impl<'a> Node<'a> {
     /// That the value must be something else.
     pub(crate) fn expected(&self, what: &str) -> Problem {
         let kind = self.value.type_str();
-        let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
-        self.problem(format!("\"{}\" must be {what}, not {article} {kind}", self.name))
+        let article = if kind.starts_with(['a', 'i']) {
+            "an"
+        } else {
+            "a"
+        };
+        self.problem(format!(
+            "\"{}\" must be {what}, not {article} {kind}",
+            self.name
+        ))
     }
 
     /// A string.
@@ -160,22 +184,29 @@ impl<'a> Node<'a> {
 
     /// A boolean.
     pub(crate) fn boolean(&self) -> Result<bool, Problem> {
-        self.value.as_bool().ok_or_else(|| self.expected("true or false"))
+        self.value
+            .as_bool()
+            .ok_or_else(|| self.expected("true or false"))
     }
 
     /// An integer within bounds.
     pub(crate) fn integer(&self, within: RangeInclusive<i64>) -> Result<i64, Problem> {
-        let integer = self.value.as_integer().ok_or_else(|| self.expected("an integer"))?;
+        let integer = self
+            .value
+            .as_integer()
+            .ok_or_else(|| self.expected("an integer"))?;
         let found = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
-        found.filter(|number| within.contains(number)).ok_or_else(|| {
-            let (low, high) = within.into_inner();
-            let bound = match (low, high) {
-                (i64::MIN, _) => format!("at most {high}"),
-                (_, i64::MAX) => format!("at least {low}"),
-                _ => format!("from {low} to {high}"),
-            };
-            self.problem(format!("\"{}\" must be {bound}, not {integer}", self.name))
-        })
+        found
+            .filter(|number| within.contains(number))
+            .ok_or_else(|| {
+                let (low, high) = within.into_inner();
+                let bound = match (low, high) {
+                    (i64::MIN, _) => format!("at most {high}"),
+                    (_, i64::MAX) => format!("at least {low}"),
+                    _ => format!("from {low} to {high}"),
+                };
+                self.problem(format!("\"{}\" must be {bound}, not {integer}", self.name))
+            })
     }
 
     /// A count or size within bounds.
@@ -186,9 +217,17 @@ impl<'a> Node<'a> {
 
     /// The seed of a draw.
     pub(crate) fn seed(&self) -> Result<u64, Problem> {
-        let integer = self.value.as_integer().ok_or_else(|| self.expected("an integer"))?;
-        u64::from_str_radix(integer.as_str(), integer.radix())
-            .map_err(|_| self.problem(format!("\"{}\" must be a number from 0 to {}", self.name, u64::MAX)))
+        let integer = self
+            .value
+            .as_integer()
+            .ok_or_else(|| self.expected("an integer"))?;
+        u64::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| {
+            self.problem(format!(
+                "\"{}\" must be a number from 0 to {}",
+                self.name,
+                u64::MAX
+            ))
+        })
     }
 
     /// Two integers, the first not above the second.
@@ -216,7 +255,10 @@ impl<'a> Node<'a> {
 
     /// The elements of an array.
     pub(crate) fn list(&self) -> Result<Vec<Node<'a>>, Problem> {
-        let array = self.value.as_array().ok_or_else(|| self.expected("an array"))?;
+        let array = self
+            .value
+            .as_array()
+            .ok_or_else(|| self.expected("an array"))?;
         let element = |(index, value): (usize, &'a toml::Spanned<DeValue<'a>>)| Node {
             source: self.source,
             at: value.span().start,
@@ -229,7 +271,10 @@ impl<'a> Node<'a> {
 
     /// An array of strings.
     pub(crate) fn strings(&self) -> Result<Vec<String>, Problem> {
-        self.list()?.iter().map(|node| node.words().map(str::to_owned)).collect()
+        self.list()?
+            .iter()
+            .map(|node| node.words().map(str::to_owned))
+            .collect()
     }
 
     /// An array of strings with at least one.
@@ -243,16 +288,35 @@ impl<'a> Node<'a> {
 
     /// A table.
     pub(crate) fn table(&self) -> Result<Table<'a>, Problem> {
-        let table = self.value.as_table().ok_or_else(|| self.expected("a table"))?;
-        Ok(Table { source: self.source, at: self.at, name: self.name.clone(), table })
+        let table = self
+            .value
+            .as_table()
+            .ok_or_else(|| self.expected("a table"))?;
+        Ok(Table {
+            source: self.source,
+            at: self.at,
+            name: self.name.clone(),
+            table,
+        })
     }
 
     /// The one of `names` that this string is.
     pub(crate) fn one_of<T: Copy>(&self, names: &[(&str, T)]) -> Result<T, Problem> {
         let found = self.string()?;
-        names.iter().find(|(name, _)| *name == found).map(|(_, value)| *value).ok_or_else(|| {
-            let all: Vec<_> = names.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-            self.problem(format!("\"{}\" must be one of {}, not \"{found}\"", self.name, all.join(", ")))
-        })
+        names
+            .iter()
+            .find(|(name, _)| *name == found)
+            .map(|(_, value)| *value)
+            .ok_or_else(|| {
+                let all: Vec<_> = names
+                    .iter()
+                    .map(|(name, _)| format!("\"{name}\""))
+                    .collect();
+                self.problem(format!(
+                    "\"{}\" must be one of {}, not \"{found}\"",
+                    self.name,
+                    all.join(", ")
+                ))
+            })
     }
 }

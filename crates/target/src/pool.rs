@@ -37,7 +37,11 @@ pub(crate) enum Choice {
     /// Characters at random, as many as the bounds say.
     Chars(Vec<char>, (i64, i64)),
     /// A text drawn several times.
-    Repeat { text: PoolText, count: (i64, i64), join: PoolText },
+    Repeat {
+        text: PoolText,
+        count: (i64, i64),
+        join: PoolText,
+    },
     /// A text drawn once and written many times.
     Fill { text: PoolText, count: i64 },
     /// Bytes that are not UTF-8.
@@ -76,7 +80,8 @@ impl Choice {
         if let Choice::Repeat { count: (0, _), .. } = self {
             return Some(0);
         }
-        self.pools().try_fold(0, |most, pool| heights[pool].map(|height| most.max(height)))
+        self.pools()
+            .try_fold(0, |most, pool| heights[pool].map(|height| most.max(height)))
     }
 }
 
@@ -86,7 +91,13 @@ pub(crate) fn heights(pools: &[Pool]) -> Vec<Option<usize>> {
     loop {
         let next: Vec<Option<usize>> = pools
             .iter()
-            .map(|pool| pool.choices.iter().filter_map(|(choice, _)| choice.height(&heights)).min().map(|h| h + 1))
+            .map(|pool| {
+                pool.choices
+                    .iter()
+                    .filter_map(|(choice, _)| choice.height(&heights))
+                    .min()
+                    .map(|h| h + 1)
+            })
             .collect();
         if next == heights {
             return heights;
@@ -100,14 +111,21 @@ impl Pool {
         let choices = if node.is_table() {
             vec![(made(node, names)?, node.line())]
         } else if node.is_list() {
-            node.list()?.iter().map(|node| Ok((choice(node, names)?, node.line()))).collect::<Result<_, _>>()?
+            node.list()?
+                .iter()
+                .map(|node| Ok((choice(node, names)?, node.line())))
+                .collect::<Result<_, _>>()?
         } else {
             return Err(node.expected("an array of choices or one table such as { int = [1, 9] }"));
         };
         if choices.is_empty() {
             return Err(node.problem(format!("pool \"{name}\" has no choices")));
         }
-        Ok(Pool { name: name.to_owned(), line: node.line(), choices })
+        Ok(Pool {
+            name: name.to_owned(),
+            line: node.line(),
+            choices,
+        })
     }
 }
 
@@ -116,7 +134,12 @@ fn choice(node: &Node<'_>, names: &Names<'_>) -> Result<Choice, Problem> {
         made(node, names)
     } else if node.is_list() {
         let items = node.list()?;
-        Ok(Choice::List(items.iter().map(|item| names.text(item)).collect::<Result<_, _>>()?))
+        Ok(Choice::List(
+            items
+                .iter()
+                .map(|item| names.text(item))
+                .collect::<Result<_, _>>()?,
+        ))
     } else if node.string().is_ok() {
         Ok(Choice::Text(names.text(node)?))
     } else {
@@ -129,32 +152,53 @@ const KINDS: [&str; 6] = ["int", "chars", "repeat", "fill", "base64", "fixture"]
 /// A choice that is a table. Exactly one key says its kind.
 fn made(node: &Node<'_>, names: &Names<'_>) -> Result<Choice, Problem> {
     let table = node.table()?;
-    let mut found = KINDS.iter().filter_map(|kind| table.get(kind).map(|node| (*kind, node)));
+    let mut found = KINDS
+        .iter()
+        .filter_map(|kind| table.get(kind).map(|node| (*kind, node)));
     let Some((kind, value)) = found.next() else {
-        table.only(&["int", "chars", "len", "repeat", "count", "join", "fill", "base64", "fixture"])?;
-        return Err(node.problem(format!("\"{}\" needs one of the keys {}", node.name(), KINDS.join(", "))));
+        table.only(&[
+            "int", "chars", "len", "repeat", "count", "join", "fill", "base64", "fixture",
+        ])?;
+        return Err(node.problem(format!(
+            "\"{}\" needs one of the keys {}",
+            node.name(),
+            KINDS.join(", ")
+        )));
     };
     if let Some((other, _)) = found.next() {
-        return Err(node.problem(format!("\"{}\" has both \"{kind}\" and \"{other}\"; one is meant", node.name())));
+        return Err(node.problem(format!(
+            "\"{}\" has both \"{kind}\" and \"{other}\"; one is meant",
+            node.name()
+        )));
     }
     let only = |others: &[&str]| table.only(&[&[kind], others].concat());
     match kind {
         "int" => {
             only(&[])?;
             let (low, high) = value.range(i64::MIN..=i64::MAX)?;
-            high.checked_sub(low).ok_or_else(|| value.problem("the bounds are too far apart"))?;
+            high.checked_sub(low)
+                .ok_or_else(|| value.problem("the bounds are too far apart"))?;
             Ok(Choice::Int(low, high))
         }
         "chars" => chars(&table, &value, only(&["len"])),
         "repeat" => {
             only(&["count", "join"])?;
-            let join = table.get("join").map_or(Ok(Text(Vec::new())), |node| names.text(&node))?;
+            let join = table
+                .get("join")
+                .map_or(Ok(Text(Vec::new())), |node| names.text(&node))?;
             let count = table.need("count")?.range(0..=MOST_LENGTH)?;
-            Ok(Choice::Repeat { text: names.text(&value)?, count, join })
+            Ok(Choice::Repeat {
+                text: names.text(&value)?,
+                count,
+                join,
+            })
         }
         "fill" => {
             only(&["count"])?;
-            Ok(Choice::Fill { text: names.text(&value)?, count: table.need("count")?.integer(0..=MOST_COUNT)? })
+            Ok(Choice::Fill {
+                text: names.text(&value)?,
+                count: table.need("count")?.integer(0..=MOST_COUNT)?,
+            })
         }
         "base64" => {
             only(&[])?;
@@ -169,7 +213,11 @@ fn made(node: &Node<'_>, names: &Names<'_>) -> Result<Choice, Problem> {
     }
 }
 
-fn chars(table: &Table<'_>, value: &Node<'_>, only: Result<(), Problem>) -> Result<Choice, Problem> {
+fn chars(
+    table: &Table<'_>,
+    value: &Node<'_>,
+    only: Result<(), Problem>,
+) -> Result<Choice, Problem> {
     only?;
     let chars: Vec<char> = value.string()?.chars().collect();
     let len = table.need("len")?.range(0..=MOST_LENGTH)?;

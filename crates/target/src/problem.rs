@@ -16,12 +16,20 @@ pub struct Problem {
 impl Problem {
     /// A problem at a line of a file.
     pub fn at(file: &str, line: usize, what: impl Into<String>) -> Self {
-        Problem { file: file.to_owned(), line: Some(line), what: what.into() }
+        Problem {
+            file: file.to_owned(),
+            line: Some(line),
+            what: what.into(),
+        }
     }
 
     /// A problem with a file as a whole.
     pub fn whole(file: &str, what: impl Into<String>) -> Self {
-        Problem { file: file.to_owned(), line: None, what: what.into() }
+        Problem {
+            file: file.to_owned(),
+            line: None,
+            what: what.into(),
+        }
     }
 }
 

@@ -137,28 +137,51 @@ impl Spec {
 
 fn read(name: &str, root: &Table<'_>) -> Result<Spec, Problem> {
     root.only(&[
-        "name", "about", "domain", "size", "lines", "absent", "reference", "docs", "languages", "environment", "limits",
+        "name",
+        "about",
+        "domain",
+        "size",
+        "lines",
+        "absent",
+        "reference",
+        "docs",
+        "languages",
+        "environment",
+        "limits",
     ])?;
     let named = root.need("name")?;
     if named.words()? != name {
-        return Err(named.problem(format!("\"name\" must be \"{name}\", as its directory is called")));
+        return Err(named.problem(format!(
+            "\"name\" must be \"{name}\", as its directory is called"
+        )));
     }
     if !is_name(name) {
-        return Err(named.problem("a target's name has lower-case letters, digits, -, _, + and . only"));
+        return Err(
+            named.problem("a target's name has lower-case letters, digits, -, _, + and . only")
+        );
     }
     let (languages, excluded) = languages(&root.need("languages")?.table()?)?;
     Ok(Spec {
         name: name.to_owned(),
         about: root.need("about")?.words()?.to_owned(),
         domain: root.need("domain")?.words()?.to_owned(),
-        size: root.need("size")?.one_of(&[("S", Size::S), ("M", Size::M), ("L", Size::L)])?,
-        lines: root.get("lines").map(|node| node.size(1..=100_000_000)).transpose()?,
-        absent: root.get("absent").map_or(Ok(Vec::new()), |node| executables(&node))?,
+        size: root
+            .need("size")?
+            .one_of(&[("S", Size::S), ("M", Size::M), ("L", Size::L)])?,
+        lines: root
+            .get("lines")
+            .map(|node| node.size(1..=100_000_000))
+            .transpose()?,
+        absent: root
+            .get("absent")
+            .map_or(Ok(Vec::new()), |node| executables(&node))?,
         reference: reference(&root.need("reference")?.table()?)?,
         docs: docs(&root.need("docs")?.table()?)?,
         languages,
         excluded,
-        environment: root.get("environment").map_or(Ok(BTreeMap::new()), |node| environment(&node))?,
+        environment: root
+            .get("environment")
+            .map_or(Ok(BTreeMap::new()), |node| environment(&node))?,
         limits: limits(&root.need("limits")?.table()?)?,
     })
 }
@@ -166,15 +189,21 @@ fn read(name: &str, root: &Table<'_>) -> Result<Spec, Problem> {
 fn executables(node: &Node<'_>) -> Result<Vec<String>, Problem> {
     let names = node.strings()?;
     match names.iter().find(|name| name.contains('/')) {
-        Some(name) => Err(node.problem(format!("\"absent\" lists names, not paths such as \"{name}\""))),
+        Some(name) => Err(node.problem(format!(
+            "\"absent\" lists names, not paths such as \"{name}\""
+        ))),
         None => Ok(names),
     }
 }
 
 fn reference(table: &Table<'_>) -> Result<Reference, Problem> {
     table.only(&["package", "program", "command", "kind", "readable"])?;
-    let kind = table.need("kind")?.one_of(&[("static", Kind::Static), ("dynamic", Kind::Dynamic)])?;
-    let readable = table.get("readable").map_or(Ok(Vec::new()), |node| absolute_paths(&node))?;
+    let kind = table
+        .need("kind")?
+        .one_of(&[("static", Kind::Static), ("dynamic", Kind::Dynamic)])?;
+    let readable = table
+        .get("readable")
+        .map_or(Ok(Vec::new()), |node| absolute_paths(&node))?;
     if let (Kind::Static, Some(node), false) = (kind, table.get("readable"), readable.is_empty()) {
         return Err(node.problem("\"reference.readable\" is for dynamic programs only"));
     }
@@ -199,7 +228,10 @@ fn reference(table: &Table<'_>) -> Result<Reference, Problem> {
 pub(crate) fn package(node: &Node<'_>) -> Result<String, Problem> {
     let name = node.words()?;
     let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.' | b':');
-    if name.len() < 2 || !name.bytes().all(fits) || !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+    if name.len() < 2
+        || !name.bytes().all(fits)
+        || !name.starts_with(|first: char| first.is_ascii_alphanumeric())
+    {
         return Err(node.problem(format!("\"{name}\" cannot be the name of a Debian package")));
     }
     Ok(name.to_owned())
@@ -211,7 +243,10 @@ pub(crate) fn absolute_path(node: &Node<'_>) -> Result<String, Problem> {
     let below = path.strip_prefix('/').map(crate::case::check_path);
     match below {
         Some(Ok(())) => Ok(path.to_owned()),
-        _ => Err(node.problem(format!("\"{}\" must be a plain absolute path, not \"{path}\"", node.name()))),
+        _ => Err(node.problem(format!(
+            "\"{}\" must be a plain absolute path, not \"{path}\"",
+            node.name()
+        ))),
     }
 }
 
@@ -221,9 +256,22 @@ pub(crate) fn absolute_paths(node: &Node<'_>) -> Result<Vec<String>, Problem> {
 
 fn docs(table: &Table<'_>) -> Result<Docs, Problem> {
     table.only(&["man", "help", "files", "ours", "keep", "cut"])?;
-    let paths = |key: &str| table.get(key).map_or(Ok(Vec::new()), |node| absolute_paths(&node));
-    let headings = |key: &str| table.get(key).map_or(Ok(Vec::new()), |node| node.some_strings());
-    let arguments = |node: Node<'_>| node.list()?.iter().map(Node::strings).collect::<Result<Vec<_>, _>>();
+    let paths = |key: &str| {
+        table
+            .get(key)
+            .map_or(Ok(Vec::new()), |node| absolute_paths(&node))
+    };
+    let headings = |key: &str| {
+        table
+            .get(key)
+            .map_or(Ok(Vec::new()), |node| node.some_strings())
+    };
+    let arguments = |node: Node<'_>| {
+        node.list()?
+            .iter()
+            .map(Node::strings)
+            .collect::<Result<Vec<_>, _>>()
+    };
     let relative = |node: &Node<'_>| match crate::case::check_path(node.words()?) {
         Ok(()) => Ok(node.words()?.to_owned()),
         Err(what) => Err(node.problem(what)),
@@ -232,14 +280,17 @@ fn docs(table: &Table<'_>) -> Result<Docs, Problem> {
         man: paths("man")?,
         help: table.get("help").map_or(Ok(Vec::new()), arguments)?,
         files: paths("files")?,
-        ours: table
-            .get("ours")
-            .map_or(Ok(Vec::new()), |node| node.list()?.iter().map(relative).collect::<Result<_, _>>())?,
+        ours: table.get("ours").map_or(Ok(Vec::new()), |node| {
+            node.list()?.iter().map(relative).collect::<Result<_, _>>()
+        })?,
         keep: headings("keep")?,
         cut: headings("cut")?,
     };
-    if docs.man.is_empty() && docs.help.is_empty() && docs.files.is_empty() && docs.ours.is_empty() {
-        return Err(table.problem("\"docs\" names no documentation: give \"man\", \"help\", \"files\" or \"ours\""));
+    if docs.man.is_empty() && docs.help.is_empty() && docs.files.is_empty() && docs.ours.is_empty()
+    {
+        return Err(table.problem(
+            "\"docs\" names no documentation: give \"man\", \"help\", \"files\" or \"ours\"",
+        ));
     }
     Ok(docs)
 }
@@ -250,18 +301,29 @@ fn languages(table: &Table<'_>) -> Result<(Vec<String>, BTreeMap<String, String>
     let names = all.some_strings()?;
     for (index, name) in names.iter().enumerate() {
         if !is_name(name) || names[..index].contains(name) {
-            return Err(all.problem(format!("\"languages.all\" lists \"{name}\" twice, or it is no language's name")));
+            return Err(all.problem(format!(
+                "\"languages.all\" lists \"{name}\" twice, or it is no language's name"
+            )));
         }
     }
     let mut excluded = BTreeMap::new();
-    for (name, node) in table.get("excluded").map(|node| node.table()).transpose()?.iter().flat_map(Table::entries) {
+    for (name, node) in table
+        .get("excluded")
+        .map(|node| node.table())
+        .transpose()?
+        .iter()
+        .flat_map(Table::entries)
+    {
         if !names.iter().any(|known| known == name) {
             let near = did_you_mean(name, names.iter().map(String::as_str));
             return Err(node.key_problem(format!("\"{name}\" is not in \"languages.all\"{near}")));
         }
         excluded.insert(name.to_owned(), node.words()?.to_owned());
     }
-    let kept: Vec<_> = names.into_iter().filter(|name| !excluded.contains_key(name)).collect();
+    let kept: Vec<_> = names
+        .into_iter()
+        .filter(|name| !excluded.contains_key(name))
+        .collect();
     if kept.is_empty() {
         return Err(all.problem("every language is excluded"));
     }

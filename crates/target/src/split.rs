@@ -70,7 +70,8 @@ fn masked(text: &str) -> String {
             _ => None,
         };
         let line = after.split('\n').next().unwrap_or_default();
-        let closed = close.and_then(|close| line.find([close, if first == '`' { '\'' } else { close }]));
+        let closed =
+            close.and_then(|close| line.find([close, if first == '`' { '\'' } else { close }]));
         if let Some(at) = closed {
             masked.push_str("''");
             let close = after[at..].chars().next().map_or(1, char::len_utf8);
@@ -93,13 +94,20 @@ fn masked(text: &str) -> String {
 pub fn duals(hidden: &Case, visible: &[Case]) -> Vec<String> {
     let signature = Signature::of(hidden);
     let of_family = visible.iter().filter(|case| case.family == hidden.family);
-    of_family.filter(|case| Signature::of(case) == signature).map(|case| case.id.clone()).collect()
+    of_family
+        .filter(|case| Signature::of(case) == signature)
+        .map(|case| case.id.clone())
+        .collect()
 }
 
 /// The hidden cases, by id, that are duals of no visible one. In a sound target there are none.
 pub fn unpaired(hidden: &[Case], visible: &[Case]) -> Vec<String> {
     let shown: BTreeSet<Signature> = visible.iter().map(Signature::of).collect();
-    hidden.iter().filter(|case| !shown.contains(&Signature::of(case))).map(|case| case.id.clone()).collect()
+    hidden
+        .iter()
+        .filter(|case| !shown.contains(&Signature::of(case)))
+        .map(|case| case.id.clone())
+        .collect()
 }
 
 /// What stays as it is.
@@ -144,8 +152,16 @@ pub struct Share {
 
 impl fmt::Display for Share {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = if self.total == 0 { 0.0 } else { 100.0 * self.hidden as f64 / self.total as f64 };
-        write!(formatter, "{} of {} cases are hidden ({percent:.1} %)", self.hidden, self.total)?;
+        let percent = if self.total == 0 {
+            0.0
+        } else {
+            100.0 * self.hidden as f64 / self.total as f64
+        };
+        write!(
+            formatter,
+            "{} of {} cases are hidden ({percent:.1} %)",
+            self.hidden, self.total
+        )?;
         if self.hidden < self.wanted {
             write!(
                 formatter,
@@ -154,11 +170,23 @@ impl fmt::Display for Share {
             )?;
         }
         if !self.short.is_empty() {
-            let all: Vec<_> = self.short.iter().map(|(family, fewer)| format!("{family} (by {fewer})")).collect();
-            write!(formatter, "; families that fall short of their part: {}", all.join(", "))?;
+            let all: Vec<_> = self
+                .short
+                .iter()
+                .map(|(family, fewer)| format!("{family} (by {fewer})"))
+                .collect();
+            write!(
+                formatter,
+                "; families that fall short of their part: {}",
+                all.join(", ")
+            )?;
         }
         if !self.again.is_empty() {
-            write!(formatter, "; {} were hidden before, since their families give no more", self.again.len())?;
+            write!(
+                formatter,
+                "; {} were hidden before, since their families give no more",
+                self.again.len()
+            )?;
         }
         Ok(())
     }
@@ -188,7 +216,9 @@ pub fn split(target: &str, candidates: Vec<Case>, keep: Keep<'_>, seed: u64) -> 
         }
     };
     // Of all cases 34 in 100, so of the visible ones 34 for each 66.
-    let (base, whole) = kept.map_or((pool.len(), 100), |kept| (kept.len(), 100 - HIDDEN_PERCENT as usize));
+    let (base, whole) = kept.map_or((pool.len(), 100), |kept| {
+        (kept.len(), 100 - HIDDEN_PERCENT as usize)
+    });
     let wanted = (base * HIDDEN_PERCENT as usize + whole / 2) / whole;
     let families = grouped(target, &pool, fresh, kept, seed);
     let parts: Vec<(usize, usize)> = families.iter().map(|(_, groups)| part(groups)).collect();
@@ -199,12 +229,19 @@ pub fn split(target: &str, candidates: Vec<Case>, keep: Keep<'_>, seed: u64) -> 
         if given[index] < ideal[index] {
             short.insert((*family).to_owned(), ideal[index] - given[index]);
         }
-        let sizes: Vec<_> = groups.iter().map(|group| (group.base, group.most)).collect();
+        let sizes: Vec<_> = groups
+            .iter()
+            .map(|group| (group.base, group.most))
+            .collect();
         for (group, count) in groups.iter().zip(apportion(given[index], &sizes)) {
             hide.extend(group.candidates.iter().take(count).copied());
         }
     }
-    let again = hide.iter().filter(|&&index| index >= fresh).map(|&index| pool[index].id.clone()).collect();
+    let again = hide
+        .iter()
+        .filter(|&&index| index >= fresh)
+        .map(|&index| pool[index].id.clone())
+        .collect();
     let (mut visible, mut hidden) = (kept.unwrap_or_default().to_vec(), Vec::new());
     for (index, case) in pool.into_iter().enumerate() {
         if hide.contains(&index) {
@@ -216,12 +253,24 @@ pub fn split(target: &str, candidates: Vec<Case>, keep: Keep<'_>, seed: u64) -> 
     for cases in [&mut visible, &mut hidden] {
         cases.sort_by(|a, b| (&a.family, a.number(), &a.id).cmp(&(&b.family, b.number(), &b.id)));
     }
-    let share = Share { wanted, hidden: hidden.len(), total: hidden.len() + visible.len(), short, again };
-    Split { visible, hidden, share }
+    let share = Share {
+        wanted,
+        hidden: hidden.len(),
+        total: hidden.len() + visible.len(),
+        short,
+        again,
+    };
+    Split {
+        visible,
+        hidden,
+        share,
+    }
 }
 
 fn part(groups: &[Group]) -> (usize, usize) {
-    groups.iter().fold((0, 0), |(base, most), group| (base + group.base, most + group.most))
+    groups.iter().fold((0, 0), |(base, most), group| {
+        (base + group.base, most + group.most)
+    })
 }
 
 /// The groups of each family, both the groups and their candidates shuffled, but earlier candidates after fresh ones.
@@ -233,14 +282,27 @@ fn grouped<'a>(
     seed: u64,
 ) -> Vec<(&'a str, Vec<Group>)> {
     let mut families: BTreeMap<&str, BTreeMap<Signature, Group>> = BTreeMap::new();
-    let mut seen: BTreeSet<_> = kept.unwrap_or_default().iter().map(|case| case.inputs.digest()).collect();
+    let mut seen: BTreeSet<_> = kept
+        .unwrap_or_default()
+        .iter()
+        .map(|case| case.inputs.digest())
+        .collect();
     for case in kept.unwrap_or_default() {
-        families.entry(&case.family).or_default().entry(Signature::of(case)).or_default().base += 1;
+        families
+            .entry(&case.family)
+            .or_default()
+            .entry(Signature::of(case))
+            .or_default()
+            .base += 1;
     }
     for (index, case) in pool.iter().enumerate() {
         // Two cases with the same inputs never count twice, whoever offers them.
         if seen.insert(case.inputs.digest()) {
-            let group = families.entry(&case.family).or_default().entry(Signature::of(case)).or_default();
+            let group = families
+                .entry(&case.family)
+                .or_default()
+                .entry(Signature::of(case))
+                .or_default();
             group.base += usize::from(kept.is_none());
             group.candidates.push(index);
         }
@@ -268,9 +330,15 @@ fn apportion(total: usize, parts: &[(usize, usize)]) -> Vec<usize> {
     let all: usize = parts.iter().map(|(weight, _)| weight).sum();
     let mut given = vec![0_usize; parts.len()];
     for _ in 0..total {
-        let lacks = |index: usize| total as i128 * parts[index].0 as i128 - given[index] as i128 * all as i128;
-        let open = (0..parts.len()).rev().filter(|&index| parts[index].0 > 0 && given[index] < parts[index].1);
-        let Some(next) = open.max_by_key(|&index| lacks(index)) else { break };
+        let lacks = |index: usize| {
+            total as i128 * parts[index].0 as i128 - given[index] as i128 * all as i128
+        };
+        let open = (0..parts.len())
+            .rev()
+            .filter(|&index| parts[index].0 > 0 && given[index] < parts[index].1);
+        let Some(next) = open.max_by_key(|&index| lacks(index)) else {
+            break;
+        };
         given[next] += 1;
     }
     given
@@ -283,12 +351,17 @@ mod tests {
     use crate::case::{Expect, Inputs};
 
     fn case(family: &str, number: usize, template: u32, stderr: &str) -> Case {
-        let argv = vec![Bytes::from(format!("{family}-{number}-{template}").as_str())];
+        let argv = vec![Bytes::from(
+            format!("{family}-{number}-{template}").as_str(),
+        )];
         Case {
             id: format!("t/{family}/{number:03}"),
             family: family.to_owned(),
             template: Some(template),
-            inputs: Inputs { argv, ..Inputs::default() },
+            inputs: Inputs {
+                argv,
+                ..Inputs::default()
+            },
             expect: Expect {
                 ending: Ending::Exit(0),
                 stdout: Bytes::from("x"),
@@ -299,26 +372,55 @@ mod tests {
     }
 
     fn family(name: &str, from: usize, cases: usize, templates: u32) -> Vec<Case> {
-        (from..from + cases).map(|number| case(name, number, number as u32 % templates, "")).collect()
+        (from..from + cases)
+            .map(|number| case(name, number, number as u32 % templates, ""))
+            .collect()
     }
 
     #[test]
     fn hides_the_wanted_share_and_leaves_every_hidden_case_a_dual() {
-        let cases: Vec<_> =
-            [family("a", 1, 24, 2), family("b", 1, 17, 1), family("c", 1, 40, 4), family("d", 1, 10, 10)].concat();
+        let cases: Vec<_> = [
+            family("a", 1, 24, 2),
+            family("b", 1, 17, 1),
+            family("c", 1, 40, 4),
+            family("d", 1, 10, 10),
+        ]
+        .concat();
         let split = split("t", cases.clone(), Keep::Nothing, 1);
-        assert_eq!((split.share.wanted, split.hidden.len(), split.visible.len()), (31, 31, 60));
+        assert_eq!(
+            (split.share.wanted, split.hidden.len(), split.visible.len()),
+            (31, 31, 60)
+        );
         assert_eq!(split.share.short, BTreeMap::from([("d".to_owned(), 3)]));
         assert!(unpaired(&split.hidden, &split.visible).is_empty());
-        assert!(split.hidden.iter().all(|hidden| !duals(hidden, &split.visible).is_empty()));
+        assert!(
+            split
+                .hidden
+                .iter()
+                .all(|hidden| !duals(hidden, &split.visible).is_empty())
+        );
         let signatures: BTreeSet<_> = cases.iter().map(Signature::of).collect();
         for signature in signatures {
-            let count = |cases: &[Case]| cases.iter().filter(|case| Signature::of(case) == signature).count();
-            assert!(count(&split.visible) >= count(&split.hidden), "{signature:?}");
+            let count = |cases: &[Case]| {
+                cases
+                    .iter()
+                    .filter(|case| Signature::of(case) == signature)
+                    .count()
+            };
+            assert!(
+                count(&split.visible) >= count(&split.hidden),
+                "{signature:?}"
+            );
         }
         let again = super::split("t", cases.clone(), Keep::Nothing, 1);
-        assert_eq!((&again.visible, &again.hidden), (&split.visible, &split.hidden));
-        assert_ne!(super::split("t", cases, Keep::Nothing, 2).hidden, split.hidden);
+        assert_eq!(
+            (&again.visible, &again.hidden),
+            (&split.visible, &split.hidden)
+        );
+        assert_ne!(
+            super::split("t", cases, Keep::Nothing, 2).hidden,
+            split.hidden
+        );
     }
 
     #[test]
@@ -334,19 +436,48 @@ mod tests {
 
     #[test]
     fn replaces_hidden_cases_and_nothing_else() {
-        let first = split("t", [family("a", 1, 30, 2), family("b", 1, 20, 1)].concat(), Keep::Nothing, 1);
+        let first = split(
+            "t",
+            [family("a", 1, 30, 2), family("b", 1, 20, 1)].concat(),
+            Keep::Nothing,
+            1,
+        );
         // Family b has but one fresh case to give.
         let fresh = [family("a", 31, 30, 2), family("b", 21, 1, 1)].concat();
-        let keep = Keep::Visible { visible: &first.visible, earlier: &first.hidden };
+        let keep = Keep::Visible {
+            visible: &first.visible,
+            earlier: &first.hidden,
+        };
         let second = split("t", fresh, keep, 9);
         assert_eq!(second.visible, first.visible);
         assert_eq!(second.hidden.len(), first.hidden.len());
         assert!(unpaired(&second.hidden, &second.visible).is_empty());
         let old = |case: &&Case| first.hidden.contains(case);
-        assert!(second.hidden.iter().filter(|case| case.family == "a").all(|case| !old(&case)));
-        assert_eq!(second.hidden.iter().filter(old).count(), second.share.again.len());
-        assert_eq!(second.hidden.iter().filter(|case| case.family == "b" && !old(case)).count(), 1);
-        assert!(second.share.to_string().ends_with("6 were hidden before, since their families give no more"));
+        assert!(
+            second
+                .hidden
+                .iter()
+                .filter(|case| case.family == "a")
+                .all(|case| !old(&case))
+        );
+        assert_eq!(
+            second.hidden.iter().filter(old).count(),
+            second.share.again.len()
+        );
+        assert_eq!(
+            second
+                .hidden
+                .iter()
+                .filter(|case| case.family == "b" && !old(case))
+                .count(),
+            1
+        );
+        assert!(
+            second
+                .share
+                .to_string()
+                .ends_with("6 were hidden before, since their families give no more")
+        );
     }
 
     #[test]

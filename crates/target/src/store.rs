@@ -40,9 +40,15 @@ impl Target {
     /// What cannot be read, or what is wrong with it.
     pub fn load(dir: &Path) -> Result<Self, Error> {
         let path = dir.join("target.toml");
-        let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = dir
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
-        Ok(Target { dir: dir.to_owned(), spec: Spec::parse(&shown(&path), &name, &bytes)? })
+        Ok(Target {
+            dir: dir.to_owned(),
+            spec: Spec::parse(&shown(&path), &name, &bytes)?,
+        })
     }
 
     /// Its families, by name.
@@ -63,7 +69,9 @@ impl Target {
         }
         if families.is_empty() {
             let dir = shown(&self.dir.join("families"));
-            return Err(Problem::whole(&dir, "there are no families; a target needs at least one").into());
+            return Err(
+                Problem::whole(&dir, "there are no families; a target needs at least one").into(),
+            );
         }
         Ok(families)
     }
@@ -71,7 +79,10 @@ impl Target {
     fn family_files(&self) -> Result<Vec<PathBuf>, Error> {
         let dir = self.dir.join("families");
         let mut files = entries(&dir)?;
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        files.retain(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        });
         Ok(files)
     }
 
@@ -111,7 +122,8 @@ impl Target {
     /// # Errors
     /// [`Error::NotBuilt`] when it is not, and as for [`Target::lock`].
     pub fn locked(&self) -> Result<Lock, Error> {
-        self.lock()?.ok_or_else(|| Error::NotBuilt(self.spec.name.clone()))
+        self.lock()?
+            .ok_or_else(|| Error::NotBuilt(self.spec.name.clone()))
     }
 
     /// The visible cases, for what must never come near hidden ones.
@@ -130,13 +142,18 @@ impl Target {
         let lock = self.locked()?;
         let visible = self.cases("visible.jsonl", lock.visible)?;
         let hidden = self.cases("hidden.jsonl", lock.hidden)?;
-        let inputs: HashMap<Digest, &str> =
-            visible.iter().map(|case| (case.inputs.digest(), case.id.as_str())).collect();
+        let inputs: HashMap<Digest, &str> = visible
+            .iter()
+            .map(|case| (case.inputs.digest(), case.id.as_str()))
+            .collect();
         for (index, case) in hidden.iter().enumerate() {
             let same = inputs.get(&case.inputs.digest()).copied();
             if let Some(id) = same.or_else(|| inputs.values().copied().find(|id| *id == case.id)) {
                 let file = shown(&self.tests_dir().join("hidden.jsonl"));
-                let what = format!("\"{}\" has the id or the inputs of the visible case \"{id}\"", case.id);
+                let what = format!(
+                    "\"{}\" has the id or the inputs of the visible case \"{id}\"",
+                    case.id
+                );
                 return Err(Problem::at(&file, index + 1, what).into());
             }
         }
@@ -159,7 +176,10 @@ impl Target {
         // What is wrong with a line says more than that the file has changed.
         let cases = read_cases(&shown(&path), &bytes, &self.fixtures()?)?;
         if Digest::of(&bytes) != expected {
-            return Err(Error::Changed { path, target: self.spec.name.clone() });
+            return Err(Error::Changed {
+                path,
+                target: self.spec.name.clone(),
+            });
         }
         Ok(cases)
     }
@@ -185,7 +205,9 @@ impl Target {
             ..lock
         };
         let path = self.lock_path();
-        let text = lock.to_toml().map_err(|what| Problem::whole(&shown(&path), what))?;
+        let text = lock
+            .to_toml()
+            .map_err(|what| Problem::whole(&shown(&path), what))?;
         let dir = self.tests_dir();
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         replace(&dir.join("visible.jsonl"), &visible)?;

@@ -31,18 +31,28 @@ impl<P> Text<P> {
     }
 
     /// The same text with pools named otherwise.
-    pub(crate) fn resolve<Q, E>(self, mut named: impl FnMut(P) -> Result<Q, E>) -> Result<Text<Q>, E> {
+    pub(crate) fn resolve<Q, E>(
+        self,
+        mut named: impl FnMut(P) -> Result<Q, E>,
+    ) -> Result<Text<Q>, E> {
         let resolve = |piece| match piece {
             Piece::Literal(bytes) => Ok(Piece::Literal(bytes)),
             Piece::Pool(pool) => named(pool).map(Piece::Pool),
         };
-        self.0.into_iter().map(resolve).collect::<Result<_, _>>().map(Text)
+        self.0
+            .into_iter()
+            .map(resolve)
+            .collect::<Result<_, _>>()
+            .map(Text)
     }
 }
 
 /// Whether a pool may have this name.
 pub(crate) fn is_pool_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 /// Splits a string at its placeholders. `$${` is a literal `${`; every other `$` stands for itself.
@@ -60,7 +70,10 @@ pub(crate) fn parse(string: &str) -> Result<Text<String>, String> {
             continue;
         }
         literal.push_str(before);
-        let name = after.split_once('}').map(|(name, _)| name).filter(|name| is_pool_name(name));
+        let name = after
+            .split_once('}')
+            .map(|(name, _)| name)
+            .filter(|name| is_pool_name(name));
         let Some(name) = name else {
             let shown: String = after.chars().take(16).collect();
             return Err(format!(

@@ -6,8 +6,16 @@ use proptest::prelude::*;
 use target::{Bytes, Case, Ending, Expect, Fixtures, Inputs, read_cases, write_cases};
 
 fn fixtures() -> Fixtures {
-    let files = [("big.json", vec![b'x'; 5000]), ("sub/raw", vec![0xff; 4096]), ("small", b"small".to_vec())];
-    Fixtures::new(files.map(|(path, content)| (path.to_owned(), content)).into())
+    let files = [
+        ("big.json", vec![b'x'; 5000]),
+        ("sub/raw", vec![0xff; 4096]),
+        ("small", b"small".to_vec()),
+    ];
+    Fixtures::new(
+        files
+            .map(|(path, content)| (path.to_owned(), content))
+            .into(),
+    )
 }
 
 const LINE: &str = r#"{"id":"t/f/001","family":"f","argv":["-x"],"expect":{"exit":0,"stdout":"","stderr":"","files":{}}}"#;
@@ -22,35 +30,102 @@ fn names_what_is_wrong_and_where() {
     let below = r#""argv":[],"files":{"a":"","a/b":""}"#;
     let unlisted = r#""files":{"out":""}"#;
     let cases: Vec<(String, &str)> = vec![
-        (second(LINE.to_owned()), "v:2: the last line is cut off: it does not end in a newline"),
-        (second(LINE[..50].to_owned() + "\n"), "v:2: not a case: EOF while parsing a string at column 50; the line is cut off"),
-        (second(line.clone()), "v:2: id \"t/f/001\" was on line 1 already"),
-        (second(with("001", "002")), "v:2: \"t/f/002\" has the same inputs as the case on line 1"),
-        (second("\n".to_owned()), "v:2: the line is empty; each line must be one case"),
-        (with("argv", "argvs"), "v:1: unknown key \"argvs\"; did you mean \"argv\"?"),
-        (with("\"-x\"", "7"), "v:1: \"argv[0]\": must be a string, {\"base64\": ...} or {\"fixture\": ...}, not a number"),
+        (
+            second(LINE.to_owned()),
+            "v:2: the last line is cut off: it does not end in a newline",
+        ),
+        (
+            second(LINE[..50].to_owned() + "\n"),
+            "v:2: not a case: EOF while parsing a string at column 50; the line is cut off",
+        ),
+        (
+            second(line.clone()),
+            "v:2: id \"t/f/001\" was on line 1 already",
+        ),
+        (
+            second(with("001", "002")),
+            "v:2: \"t/f/002\" has the same inputs as the case on line 1",
+        ),
+        (
+            second("\n".to_owned()),
+            "v:2: the line is empty; each line must be one case",
+        ),
+        (
+            with("argv", "argvs"),
+            "v:1: unknown key \"argvs\"; did you mean \"argv\"?",
+        ),
+        (
+            with("\"-x\"", "7"),
+            "v:1: \"argv[0]\": must be a string, {\"base64\": ...} or {\"fixture\": ...}, not a number",
+        ),
         (with("\"argv\":[\"-x\"],", ""), "v:1: missing key \"argv\""),
-        (with(":0", ":256"), "v:1: \"expect.exit\": must be an integer from 0 to 255"),
-        (with("\"exit\":0,", ""), "v:1: \"expect\": has neither \"exit\" nor \"signal\""),
-        (with(":0", ":0,\"signal\":9"), "v:1: \"expect\": has both \"exit\" and \"signal\"; a program ends once"),
-        (with("\"t/f", "\"t/g"), "v:1: \"id\": \"t/g/001\" must be <target>/f/<number of three digits or more>"),
-        (with("\"-x\"", "{\"base64\":\"/x\"}"), "v:1: \"argv[0]\": not valid base64: invalid padding"),
-        (with("\"-x\"", "{\"fixture\":\"bag.json\"}"), "v:1: \"argv[0]\": there is no fixture \"bag.json\" in the target's fixtures directory; did you mean \"big.json\"?"),
-        (with("\"-x\"", "\"a\\u0000\""), "v:1: \"argv[0]\": a NUL byte cannot be passed to a program"),
-        (with("\"argv\":[\"-x\"]", dots), "v:1: \"files\": path \"a/../b\" has a \"..\""),
-        (with("\"argv\":[\"-x\"]", absolute), "v:1: \"outputs\": path \"/etc/x\" is absolute; it must be relative to the working directory"),
-        (with("\"argv\":[\"-x\"]", "\"argv\":[],\"files\":{\"\":\"\"}"), "v:1: \"files\": a path must not be empty"),
-        (with("\"argv\":[\"-x\"]", below), "v:1: \"files\": \"a\" is a file, so there can be no \"a/b\""),
-        (with("\"files\":{}", unlisted), "v:1: \"expect.files\": \"out\" is not among the case's \"outputs\""),
-        (with("\"family\"", "\"id\":\"t/f/002\",\"family\""), "v:1: not a case: key \"id\" comes twice at column 30"),
-        (with("\"argv\"", "\"env\":{\"A=B\":\"\"},\"argv\""), "v:1: \"env\": \"A=B\" cannot name an environment variable"),
+        (
+            with(":0", ":256"),
+            "v:1: \"expect.exit\": must be an integer from 0 to 255",
+        ),
+        (
+            with("\"exit\":0,", ""),
+            "v:1: \"expect\": has neither \"exit\" nor \"signal\"",
+        ),
+        (
+            with(":0", ":0,\"signal\":9"),
+            "v:1: \"expect\": has both \"exit\" and \"signal\"; a program ends once",
+        ),
+        (
+            with("\"t/f", "\"t/g"),
+            "v:1: \"id\": \"t/g/001\" must be <target>/f/<number of three digits or more>",
+        ),
+        (
+            with("\"-x\"", "{\"base64\":\"/x\"}"),
+            "v:1: \"argv[0]\": not valid base64: invalid padding",
+        ),
+        (
+            with("\"-x\"", "{\"fixture\":\"bag.json\"}"),
+            "v:1: \"argv[0]\": there is no fixture \"bag.json\" in the target's fixtures directory; did you mean \"big.json\"?",
+        ),
+        (
+            with("\"-x\"", "\"a\\u0000\""),
+            "v:1: \"argv[0]\": a NUL byte cannot be passed to a program",
+        ),
+        (
+            with("\"argv\":[\"-x\"]", dots),
+            "v:1: \"files\": path \"a/../b\" has a \"..\"",
+        ),
+        (
+            with("\"argv\":[\"-x\"]", absolute),
+            "v:1: \"outputs\": path \"/etc/x\" is absolute; it must be relative to the working directory",
+        ),
+        (
+            with("\"argv\":[\"-x\"]", "\"argv\":[],\"files\":{\"\":\"\"}"),
+            "v:1: \"files\": a path must not be empty",
+        ),
+        (
+            with("\"argv\":[\"-x\"]", below),
+            "v:1: \"files\": \"a\" is a file, so there can be no \"a/b\"",
+        ),
+        (
+            with("\"files\":{}", unlisted),
+            "v:1: \"expect.files\": \"out\" is not among the case's \"outputs\"",
+        ),
+        (
+            with("\"family\"", "\"id\":\"t/f/002\",\"family\""),
+            "v:1: not a case: key \"id\" comes twice at column 30",
+        ),
+        (
+            with("\"argv\"", "\"env\":{\"A=B\":\"\"},\"argv\""),
+            "v:1: \"env\": \"A=B\" cannot name an environment variable",
+        ),
     ];
     for (text, expected) in cases {
-        let found = read_cases("v", text.as_bytes(), &fixtures()).unwrap_err().to_string();
+        let found = read_cases("v", text.as_bytes(), &fixtures())
+            .unwrap_err()
+            .to_string();
         assert_eq!(found, expected, "{text}");
     }
     let bytes = [b"{\"id\":\"".as_slice(), &[0xff, b'\n']].concat();
-    let found = read_cases("v", &bytes, &Fixtures::none()).unwrap_err().to_string();
+    let found = read_cases("v", &bytes, &Fixtures::none())
+        .unwrap_err()
+        .to_string();
     assert_eq!(found, "v:1: not valid UTF-8 after byte 7 of the line");
 }
 
@@ -59,12 +134,25 @@ fn long_content_that_equals_a_fixture_is_named() {
     let inputs = Inputs {
         argv: vec![Bytes::from("small")],
         stdin: Bytes(vec![b'x'; 5000]),
-        files: BTreeMap::from([("a".to_owned(), Bytes(vec![0xff; 4096])), ("b".to_owned(), Bytes(vec![0xff; 2]))]),
+        files: BTreeMap::from([
+            ("a".to_owned(), Bytes(vec![0xff; 4096])),
+            ("b".to_owned(), Bytes(vec![0xff; 2])),
+        ]),
         ..Inputs::default()
     };
-    let expect =
-        Expect { ending: Ending::Signal(11), stdout: Bytes::default(), stderr: Bytes::default(), files: BTreeMap::new() };
-    let case = Case { id: "t/f/001".to_owned(), family: "f".to_owned(), template: Some(2), inputs, expect };
+    let expect = Expect {
+        ending: Ending::Signal(11),
+        stdout: Bytes::default(),
+        stderr: Bytes::default(),
+        files: BTreeMap::new(),
+    };
+    let case = Case {
+        id: "t/f/001".to_owned(),
+        family: "f".to_owned(),
+        template: Some(2),
+        inputs,
+        expect,
+    };
     let text = write_cases(std::slice::from_ref(&case), &fixtures());
     assert_eq!(
         text,
@@ -75,7 +163,10 @@ fn long_content_that_equals_a_fixture_is_named() {
             "\n"
         )
     );
-    assert_eq!(read_cases("v", text.as_bytes(), &fixtures()).unwrap(), [case]);
+    assert_eq!(
+        read_cases("v", text.as_bytes(), &fixtures()).unwrap(),
+        [case]
+    );
 }
 
 fn content() -> impl Strategy<Value = Bytes> {
