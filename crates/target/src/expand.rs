@@ -242,8 +242,12 @@ impl Draw<'_> {
         if !direct {
             return self.fresh(pool, tight);
         }
-        if let Some(value) = &self.top[pool] {
-            return Ok(value.clone());
+        if let Some(value) = self.top[pool].clone() {
+            self.spend(match &value {
+                Value::Bytes(bytes) => bytes.len(),
+                Value::List(items) => items.iter().map(Vec::len).sum(),
+            })?;
+            return Ok(value);
         }
         let value = self.fresh(pool, tight)?;
         self.top[pool] = Some(value.clone());
