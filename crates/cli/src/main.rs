@@ -1,3 +1,46 @@
-//! The mirrorcode program.
+//! The mirrorcode program: arguments, progress, exit codes. What it does is done in the crates beside it.
 
-fn main() {}
+mod args;
+mod context;
+mod doctor;
+mod evaluate;
+mod exit;
+mod images;
+mod replay;
+mod runs;
+mod score;
+mod shell;
+mod target;
+mod task;
+mod terminal;
+mod verdict;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use context::Context;
+
+fn main() -> ExitCode {
+    // First: a keeper must be alone in its process.
+    sandbox::entry();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { exit::DONE };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let context = Context::new(cli.places);
+    exit::leave(match cli.command {
+        Command::Doctor { json } => doctor::run(json),
+        Command::Target(command) => target::run(&context, &command),
+        Command::Image(command) => images::run(&context, &command),
+        Command::Shell(arguments) => shell::run(&context, &arguments),
+        Command::Score(arguments) => score::run(&context, &arguments),
+        Command::Replay(arguments) => replay::run(&context, &arguments),
+        Command::Runs(arguments) => runs::run(&context, &arguments),
+    })
+}

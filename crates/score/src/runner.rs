@@ -108,7 +108,7 @@ impl Results {
     }
 
     fn keep(&mut self, result: CaseResult, observed: &Observed) -> Result<(), RunError> {
-        let line = serde_json::to_string(&result).expect("a result holds only text and numbers");
+        let line = serde_json::to_string(&for_file(&result)).expect("a result holds only text and numbers");
         let timing = serde_json::to_string(&Timing {
             id: &result.id,
             wall_ms: observed.usage.wall.as_secs_f64() * 1e3,
@@ -126,6 +126,15 @@ impl Results {
         self.synced = Instant::now();
         self.file.sync_data().map_err(|error| RunError::Results { path: self.path.clone(), error })
     }
+}
+
+/// A result without what would show a hidden case.
+fn for_file(result: &CaseResult) -> CaseResult {
+    let mut result = result.clone();
+    if let (Split::Hidden, Some(difference)) = (result.split, &mut result.difference) {
+        difference.context = None;
+    }
+    result
 }
 
 /// Reads results up to the last whole line; returns them and how many bytes are good.

@@ -1,0 +1,107 @@
+//! What commands share: where things are, and whether Ctrl-C was pressed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use image::Cache;
+use target::Catalog;
+
+use crate::args::Places;
+use crate::exit::{self, Failure};
+use crate::terminal;
+
+pub(crate) struct Context {
+    places: Places,
+    pub(crate) interrupted: Arc<AtomicBool>,
+}
+
+impl Context {
+    pub(crate) fn new(places: Places) -> Self {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&interrupted);
+        // A second Ctrl-C ends the program where it stands; what is durable stays.
+        let _ = ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(exit::INTERRUPTED.into());
+            }
+            terminal::note("ending; press Ctrl-C again to end at once");
+        });
+        Context { places, interrupted }
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn catalog(&self) -> Result<Catalog, Failure> {
+        let here = std::env::current_dir().map_err(|error| Failure::io(Path::new("."), &error))?;
+        let mut catalog = Catalog::find(self.places.targets.as_deref(), None, &here)?;
+        if let Some(languages) = &self.places.languages {
+            catalog.languages.clone_from(languages);
+        }
+        Ok(catalog)
+    }
+
+    pub(crate) fn cache(&self) -> Result<Cache, Failure> {
+        Ok(Cache::open(self.places.cache.as_deref())?)
+    }
+
+    pub(crate) fn runs(&self) -> &Path {
+        &self.places.runs
+    }
+
+    /// A run by id or directory.
+    pub(crate) fn run_directory(&self, run: &str) -> Result<PathBuf, Failure> {
+        let candidates = [PathBuf::from(run), self.runs().join(run)];
+        let found = candidates.into_iter().find(|dir| dir.join("run.toml").is_file());
+        found.ok_or_else(|| {
+            Failure::usage(format!(
+                "there is no run {run}, neither as a directory nor in {}; `mirrorcode runs` lists them",
+                self.runs().display()
+            ))
+        })
+    }
+
+    /// Runs at the same time: as many as processors.
+    pub(crate) fn jobs(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+}
+
+impl From<target::Error> for Failure {
+    fn from(error: target::Error) -> Self {
+        match &error {
+            target::Error::Io { path, error } => Failure::io(path, error),
+            _ => Failure::usage(error),
+        }
+    }
+}
+
+impl From<image::Error> for Failure {
+    fn from(error: image::Error) -> Self {
+        let code = match &error {
+            image::Error::Interrupted => exit::INTERRUPTED,
+            image::Error::MirrorUnreachable { .. } | image::Error::PackageNotFound { .. } => exit::OUTSIDE,
+            image::Error::BadRecipe(_) | image::Error::NotARoot { .. } | image::Error::NoSuchImage(_) => exit::USAGE,
+            _ => exit::MACHINE,
+        };
+        Failure::new(code, error)
+    }
+}
+
+impl From<run::Error> for Failure {
+    fn from(error: run::Error) -> Self {
+        Failure::usage(error)
+    }
+}
+
+impl From<agent::Error> for Failure {
+    fn from(error: agent::Error) -> Self {
+        Failure::machine(error)
+    }
+}
+
+/// A guard library as the target crate wants it.
+pub(crate) const GUARD: target::reference::GuardLibrary =
+    target::reference::GuardLibrary { bytes: oracle::GUARD, descriptor: oracle::GUARD_FD };
