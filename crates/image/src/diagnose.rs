@@ -15,9 +15,10 @@ pub(crate) struct Failure<'a> {
 /// The most helpful error that the builder's last lines allow.
 pub(crate) fn diagnose(failure: &Failure<'_>, recipe: &Recipe) -> Error {
     let tail = failure.tail;
+    // The last line that fits: warnings come before the error that they lead to.
     let line_with = |needles: &[&str]| {
         tail.lines()
-            .find(|line| needles.iter().any(|needle| line.contains(needle)))
+            .rfind(|line| needles.iter().any(|needle| line.contains(needle)))
     };
     if line_with(&[
         "No space left on device",
