@@ -1,43 +1,70 @@
-//! The guard: loaded into a dynamic reference before anything else, it takes the reference's right to
-//! read files away after its libraries are mapped and before its own code runs.
+//! The guard: a shared object that shuts a program off from files before its first own instruction.
 //!
-//! The rules come as a Landlock rule set on an inherited descriptor. A reference without them never starts.
+//! A dynamic reference is started with its libraries readable, because the loader has to read them. The loader also
+//! loads this object (through `/etc/ld.so.preload` in the reference's root) and runs its constructor first of all, when
+//! every library is mapped and `main` has not begun. From then on the process may open only what the ruleset
+//! names, which the starter made and left open under an agreed number. There is no way past: if anything fails, the process ends.
+//!
+//! No C library may be called here: constructors of others have not run. Nothing is exported either, so
+//! no function of the program can be replaced by one of these.
 
 #![no_std]
 
+#[path = "../src/guard_fd.rs"]
+mod guard_fd;
 #[path = "../bare/syscall.rs"]
 mod syscall;
 
-use syscall::{exit, syscall};
+use guard_fd::{GUARD_FAILED, GUARD_FD};
+use syscall::syscall;
 
-/// Number of the descriptor on which the rules come; the broker's crate exports the same number.
-const RULES: usize = 60;
+const WRITE: usize = 1;
+const CLOSE: usize = 3;
+const PRCTL: usize = 157;
+const EXIT_GROUP: usize = 231;
+const LANDLOCK_RESTRICT_SELF: usize = 446;
 
-const SYS_WRITE: usize = 1;
-const SYS_CLOSE: usize = 3;
-const SYS_PRCTL: usize = 157;
-const SYS_LANDLOCK_RESTRICT_SELF: usize = 446;
 const PR_SET_DUMPABLE: usize = 4;
 
-const REFUSAL: &[u8] = b"oracle: the guard has no rules to put in force; the reference does not start\n";
+const MESSAGE: &[u8] =
+    b"oracle: the guard could not close this program in, so it was not started\n";
 
-extern "C" fn guard() {
-    // Needed: system calls. Sound: the only pointer is a constant's, with its length.
-    // SAFETY: see above.
-    unsafe {
-        if syscall(SYS_LANDLOCK_RESTRICT_SELF, [RULES, 0, 0, 0, 0, 0]) < 0 {
-            syscall(SYS_WRITE, [2, REFUSAL.as_ptr() as usize, REFUSAL.len(), 0, 0, 0]);
-            exit(125);
-        }
-        syscall(SYS_CLOSE, [RULES, 0, 0, 0, 0, 0]);
-        // The executable's mode has made the process undumpable already; this holds for one whose
-        // mode was lost.
-        syscall(SYS_PRCTL, [PR_SET_DUMPABLE, 0, 0, 0, 0, 0]);
-    }
-}
-
-// Needed: the loader calls what stands in this section after all libraries are mapped and before `main`.
-// Sound: a function pointer of the type that the loader expects; `guard` ignores its arguments.
+// Needed: the loader finds constructors by the name of this section.
+// SAFETY: the section is an array of pointers to functions of this ABI, and `guard` is one.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn() = guard;
+
+extern "C" fn guard() {
+    // Needed: raw calls are all there is. SAFETY: no argument is an address.
+    let (dumpable, restricted, closed) = unsafe {
+        (
+            // An execute-only file makes the process undumpable already; this holds when the mode was lost.
+            syscall(PRCTL, [PR_SET_DUMPABLE, 0, 0, 0, 0, 0]),
+            syscall(LANDLOCK_RESTRICT_SELF, [GUARD_FD as usize, 0, 0, 0, 0, 0]),
+            syscall(CLOSE, [GUARD_FD as usize, 0, 0, 0, 0, 0]),
+        )
+    };
+    if (dumpable, restricted, closed) != (0, 0, 0) {
+        give_up();
+    }
+}
+
+fn give_up() -> ! {
+    // Needed: raw calls are all there is. SAFETY: the message is valid for reading as long as it says.
+    unsafe {
+        syscall(
+            WRITE,
+            [2, MESSAGE.as_ptr() as usize, MESSAGE.len(), 0, 0, 0],
+        )
+    };
+    loop {
+        // Needed: raw calls are all there is. SAFETY: no argument is an address; the call does not return.
+        unsafe { syscall(EXIT_GROUP, [GUARD_FAILED as usize, 0, 0, 0, 0, 0]) };
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    give_up()
+}

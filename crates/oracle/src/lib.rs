@@ -14,12 +14,15 @@
 
 mod broker;
 mod call;
+mod guard_fd;
 mod listen;
 pub mod protocol;
 mod relay;
+mod wire;
 
 pub use broker::{Broker, Record, Reference, Shared};
 pub use call::{Call, Descriptor, Hashed};
+pub use guard_fd::{GUARD_FAILED, GUARD_FD};
 pub use listen::listen;
 
 /// The shim: a static executable for x86-64 Linux, without a C library.
@@ -27,7 +30,3 @@ pub const SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/shim"));
 
 /// The guard: a shared object for x86-64 Linux, without a C library.
 pub const GUARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guard.so"));
-
-/// Number of the descriptor on which the guard finds its rules. High enough that no program has opened it
-/// by itself before its first constructor runs.
-pub const GUARD_FD: i32 = 60;

@@ -16,10 +16,17 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send as send_bytes};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recv, recvmsg,
+    send as send_bytes,
+};
+
+use crate::wire::{
+    self, EXITED, HEAD, LAST_SIGNAL, REFUSED, SIGNAL, SIGNALED, STDERR, STDOUT, head, parse_head,
+};
 
 /// Version of the protocol.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = wire::VERSION;
 /// Longest request, in bytes: the kernel allows 2 MiB of arguments and environment.
 pub const MOST_REQUEST: u32 = 4 << 20;
 /// Longest wait for a whole request.
@@ -146,7 +153,11 @@ impl Request {
     }
 
     fn holds_zero(&self) -> bool {
-        self.argv.iter().chain([&self.cwd]).chain(&self.env).any(|item| item.contains(&0))
+        self.argv
+            .iter()
+            .chain([&self.cwd])
+            .chain(&self.env)
+            .any(|item| item.contains(&0))
     }
 }
 
@@ -160,9 +171,10 @@ pub fn receive_request(
 ) -> Result<(Request, [OwnedFd; DESCRIPTORS]), ProtocolError> {
     let deadline = Instant::now() + within;
     let mut descriptors = Vec::new();
-    let mut head = [0; 8];
-    fill(&stream, &mut head, &mut descriptors, deadline)?;
-    let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let mut start = [0; 8];
+    fill(&stream, &mut start, &mut descriptors, deadline)?;
+    let number =
+        |at: usize| u32::from_le_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]]);
     let (version, length) = (number(0), number(4));
     if version != VERSION {
         return Err(ProtocolError::Version(version));
@@ -174,7 +186,9 @@ pub fn receive_request(
     fill(&stream, &mut body, &mut descriptors, deadline)?;
     let request = Request::decode(&body)?;
     let count = descriptors.len();
-    let descriptors = descriptors.try_into().map_err(|_| ProtocolError::Descriptors(count))?;
+    let descriptors = descriptors
+        .try_into()
+        .map_err(|_| ProtocolError::Descriptors(count))?;
     Ok((request, descriptors))
 }
 
@@ -187,8 +201,10 @@ fn fill(
     let mut filled = 0;
     while filled < buffer.len() {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout =
-            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let timeout = Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
         match poll(&mut [PollFd::new(&stream, PollFlags::IN)], Some(&timeout)) {
             Ok(0) => return Err(ProtocolError::Late),
             Ok(_) => {}
@@ -220,20 +236,25 @@ fn fill(
     Ok(())
 }
 
-/// Reads one signal that the caller passes on; `None` when the caller is gone.
+/// Reads one signal that the caller passes on; `None` when the caller is gone. For a stream that is ready to be
+/// read: never waits, so a caller cannot hold the broker up with half a message.
 ///
 /// # Errors
-/// When the caller says something else.
+/// When the caller says something else, or nothing. Half a message is something else: the shim's leave in one piece.
 pub fn receive_signal(stream: impl AsFd) -> Result<Option<i32>, ProtocolError> {
-    let mut message = [0; 5];
-    match fill(&stream, &mut message, &mut Vec::new(), Instant::now() + REQUEST_TIME) {
-        Ok(()) => {}
-        Err(ProtocolError::Gone) => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let [kind, number @ ..] = message;
-    match (kind, i32::from_le_bytes(number)) {
-        (1, signal @ 1..=64) => Ok(Some(signal)),
+    let mut message = [0; HEAD];
+    // Without room for them, the kernel closes descriptors that come along.
+    let (_, count) = loop {
+        match recv(&stream, &mut message, RecvFlags::DONTWAIT) {
+            Err(Errno::INTR) => {}
+            // A caller that is killed with replies unread looks like this.
+            Err(Errno::CONNRESET) => return Ok(None),
+            received => break received.map_err(io::Error::from)?,
+        }
+    };
+    match (count, parse_head(message)) {
+        (0, _) => Ok(None),
+        (HEAD, (SIGNAL, signal @ 1..=LAST_SIGNAL)) => Ok(Some(signal as i32)),
         _ => Err(ProtocolError::Garbled),
     }
 }
@@ -244,13 +265,13 @@ pub fn receive_signal(stream: impl AsFd) -> Result<Option<i32>, ProtocolError> {
 /// When the caller is gone.
 pub fn send(stream: impl AsFd, reply: &Reply) -> io::Result<()> {
     let (kind, number, bytes): (u8, u32, &[u8]) = match reply {
-        Reply::Output { stream, bytes } => (*stream, bytes.len() as u32, bytes),
-        Reply::Exited(status) => (3, *status, &[]),
-        Reply::Signaled(signal) => (4, *signal, &[]),
-        Reply::Refused(text) => (5, text.len() as u32, text.as_bytes()),
+        Reply::Output { stream: 2, bytes } => (STDERR, bytes.len() as u32, bytes),
+        Reply::Output { bytes, .. } => (STDOUT, bytes.len() as u32, bytes),
+        Reply::Exited(status) => (EXITED, *status, &[]),
+        Reply::Signaled(signal) => (SIGNALED, *signal, &[]),
+        Reply::Refused(text) => (REFUSED, text.len() as u32, text.as_bytes()),
     };
-    let mut message = vec![kind];
-    message.extend(number.to_le_bytes());
+    let mut message = head(kind, number).to_vec();
     message.extend_from_slice(bytes);
     let mut rest: &[u8] = &message;
     while !rest.is_empty() {

@@ -109,7 +109,7 @@ impl Descriptors {
     pub(crate) fn describe(&self, pump: &Pump) -> [Descriptor; 3] {
         std::array::from_fn(|index| {
             let content = match index {
-                0 => self.input.clone(),
+                0 => self.input,
                 _ => match pump.of[index - 1] {
                     Some(lane) => {
                         let lane = &pump.lanes[lane];
