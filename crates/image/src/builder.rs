@@ -98,7 +98,8 @@ fn attempt(
         }
         make_directory(dir)?;
     }
-    let mut command = command(recipe, repository);
+    let scratch = Scratch::make(&std::env::temp_dir(), "build", 0o1777)?;
+    let mut command = command(recipe, repository, &scratch);
     let shown = shown(&command);
     // Both the child's events and the arrival of packages are told to the caller, one at a time.
     let progress = std::cell::RefCell::new(progress);
@@ -152,8 +153,10 @@ fn attempt(
     Ok(packages)
 }
 
-fn command(recipe: &Recipe, repository: Option<&Repository>) -> Command {
+fn command(recipe: &Recipe, repository: Option<&Repository>, scratch: &Scratch) -> Command {
     let mut command = program("mmdebstrap");
+    // When it fails or is interrupted, it leaves a key ring there.
+    command.env("TMPDIR", &scratch.0);
     let variant = match recipe.variant {
         Variant::Extract => "--variant=extract",
         Variant::Minimal => "--variant=apt",
@@ -264,24 +267,44 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// A package repository of archives from the store, for one build, removed when dropped.
-struct Repository(PathBuf);
+/// A directory for one build, removed when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make(parent: &Path, purpose: &str, mode: u32) -> Result<Self> {
+        let nanos = std::time::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |time| time.subsec_nanos());
+        let path = parent.join(format!(
+            "mirrorcode-{purpose}-{}-{nanos}",
+            std::process::id()
+        ));
+        make_directory(&path)?;
+        let scratch = Self(path);
+        fs::set_permissions(&scratch.0, Permissions::from_mode(mode))
+            .context("set the mode of", &scratch.0)?;
+        Ok(scratch)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A package repository of archives from the store, for one build.
+struct Repository(Scratch);
 
 impl Repository {
     fn make(packages: &[Package], store: &Store, cancel: &AtomicBool) -> Result<Self> {
         // Not TMPDIR: the same path must be free inside the tree, and subordinate ids must reach it.
-        let nanos = std::time::UNIX_EPOCH
-            .elapsed()
-            .map_or(0, |time| time.subsec_nanos());
-        let repository = Self(PathBuf::from(format!(
-            "/tmp/mirrorcode-packages-{}-{nanos}",
-            std::process::id()
-        )));
-        make_directory(&repository.0)?;
+        let repository = Self(Scratch::make(Path::new("/tmp"), "packages", 0o755)?);
+        let dir = &repository.0.0;
         let mut index = Vec::new();
         for package in packages {
             let name = format!("{}.deb", package.sha256);
-            let path = repository.0.join(&name);
+            let path = dir.join(&name);
             store.copy(package, &path)?;
             fs::set_permissions(&path, Permissions::from_mode(0o644))
                 .context("set the mode of", &path)?;
@@ -308,7 +331,7 @@ impl Repository {
             )
             .context("write", &path)?;
         }
-        let path = repository.0.join("Packages");
+        let path = dir.join("Packages");
         fs::write(&path, index).context("write", &path)?;
         fs::set_permissions(&path, Permissions::from_mode(0o644))
             .context("set the mode of", &path)?;
@@ -318,17 +341,11 @@ impl Repository {
     /// Shell that makes the repository known to apt outside and inside of the tree; `$1` is the root.
     /// The archives are trusted because their hashes were checked when they were copied.
     fn hook(&self) -> String {
-        let dir = self.0.display();
+        let dir = self.0.0.display();
         format!(
             "set -e; mkdir -p \"$1{dir}\" \"$1/etc/apt/sources.list.d\"; cp {dir}/* \"$1{dir}\"; \
              echo \"deb [trusted=yes] copy://{dir} ./\" > \"$1/etc/apt/sources.list.d/kept.list\""
         )
-    }
-}
-
-impl Drop for Repository {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
