@@ -39,7 +39,7 @@ pub struct Recipe {
     pub variant: Variant,
     /// Packages, each `name` or `name=version`.
     pub packages: Vec<String>,
-    /// Commands run in order inside the tree (chroot, no network namespace of their own) once the packages are
+    /// Commands run in order inside the tree (chroot, with the network of the build) once the packages are
     /// there and before anything is removed: absolute program, then arguments. To prepare caches that a
     /// read-only image could never write.
     pub finish: Vec<Vec<String>>,
