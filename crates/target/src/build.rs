@@ -63,6 +63,22 @@ pub enum BuildError {
         /// The program's path.
         program: String,
     },
+    /// The program is linked another way than target.toml says, which decides how it is protected.
+    #[error("{program} is a {linked} program; write kind = \"{linked}\" in target.toml")]
+    Kind {
+        /// The program's path.
+        program: String,
+        /// How it is linked.
+        linked: &'static str,
+    },
+    /// Every case was dropped.
+    #[error("no case is left: {dropped} were dropped, the first because {reason}")]
+    NothingLeft {
+        /// How many were dropped.
+        dropped: usize,
+        /// Why the first was.
+        reason: String,
+    },
     /// A file in the cache.
     #[error("{path}: {error}")]
     Io {
@@ -200,9 +216,11 @@ pub fn build(
     let mut retired: Vec<Retired> = old.as_ref().map(|lock| lock.retired.clone()).unwrap_or_default();
     let mut dropped = Vec::new();
 
+    let mut carried = Vec::new();
     let (visible, earlier) = match old.as_ref().filter(|_| options.seed.is_some()) {
         // Only the hidden cases are drawn afresh: what agents see stays byte for byte.
-        Some(_) => {
+        Some(old) => {
+            carried.clone_from(&old.dropped);
             let tests = target.tests()?;
             (tests.visible, tests.hidden)
         }
@@ -211,7 +229,7 @@ pub fn build(
             dropped.extend(captured.dropped);
             let first = split(name, captured.cases, Keep::Nothing, seed);
             if hidden_seed == seed {
-                return finish(target, old, first, seed, hidden_seed, (packages, program), dropped, retired, notes, report);
+                return finish(target, old, first, seed, hidden_seed, (packages, program), (dropped, carried), retired, notes, report);
             }
             (first.visible, first.hidden)
         }
@@ -225,7 +243,7 @@ pub fn build(
     let again = Keep::Visible { visible: &visible, earlier: &earlier };
     let split = split(name, captured.cases, again, hidden_seed);
     retired.retain(|gone| !split.hidden.iter().any(|case| case.id == gone.id));
-    finish(target, old, split, seed, hidden_seed, (packages, program), dropped, retired, notes, report)
+    finish(target, old, split, seed, hidden_seed, (packages, program), (dropped, carried), retired, notes, report)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a lock, which two ways of drawing end with")]
@@ -236,11 +254,14 @@ fn finish(
     seed: u64,
     hidden_seed: u64,
     (packages, program): (Vec<LockedPackage>, Digest),
-    dropped: Vec<crate::capture::Dropped>,
+    (dropped, carried): (Vec<crate::capture::Dropped>, Vec<Dropped>),
     retired: Vec<Retired>,
     notes: Vec<String>,
     report: impl FnOnce(Lock, Option<Share>, bool, Vec<String>) -> Report,
 ) -> Result<Report, BuildError> {
+    if let (true, Some(first)) = (split.visible.is_empty(), dropped.first()) {
+        return Err(BuildError::NothingLeft { dropped: dropped.len(), reason: first.reason.clone() });
+    }
     let lock = Lock {
         seed,
         hidden_seed,
@@ -249,13 +270,13 @@ fn finish(
         counts: Counts::default(),
         visible: Digest::of(b""),
         hidden: Digest::of(b""),
-        dropped: dropped
+        dropped: carried
             .into_iter()
-            .map(|dropped| Dropped {
+            .chain(dropped.into_iter().map(|dropped| Dropped {
                 family: dropped.case.family.clone(),
                 inputs: dropped.case.inputs.digest(),
                 reason: dropped.reason,
-            })
+            }))
             .collect(),
         retired,
     };

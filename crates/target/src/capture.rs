@@ -42,26 +42,37 @@ pub enum CaptureError {
     /// The sandbox failed.
     #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
+    /// The reference cannot be executed.
+    #[error("the reference does not start (case {case}): {error}")]
+    NotStarted {
+        /// The case.
+        case: String,
+        /// The system's answer.
+        error: std::io::Error,
+    },
     /// The caller asked for the end.
     #[error("interrupted; nothing was changed")]
     Interrupted,
 }
 
 /// What an observation is as an expectation, or why it cannot be one.
-fn expectation(observed: &Observed) -> Result<Expect, String> {
+fn expectation(id: &str, observed: &Observed) -> Result<Result<Expect, String>, CaptureError> {
     let ending = match observed.ending {
         sandbox::Ending::Exited(status) => Ending::Exit(status),
         sandbox::Ending::Signaled(signal) => Ending::Signal(signal),
-        sandbox::Ending::Limited(limit) => return Err(format!("the reference hit a limit: {limit:?}")),
-        sandbox::Ending::NotStarted(code) => return Err(format!("the reference did not start: error {code}")),
-        sandbox::Ending::Stopped => return Err("the reference was stopped".to_owned()),
+        sandbox::Ending::Limited(limit) => return Ok(Err(format!("the reference hit a limit: {limit:?}"))),
+        sandbox::Ending::NotStarted(code) => {
+            let error = std::io::Error::from_raw_os_error(code);
+            return Err(CaptureError::NotStarted { case: id.to_owned(), error });
+        }
+        sandbox::Ending::Stopped => return Err(CaptureError::Interrupted),
     };
-    Ok(Expect {
+    Ok(Ok(Expect {
         ending,
         stdout: Bytes(observed.stdout.clone()),
         stderr: Bytes(observed.stderr.clone()),
         files: observed.files.iter().map(|(path, bytes)| (path.clone(), Bytes(bytes.clone()))).collect(),
-    })
+    }))
 }
 
 /// What differs between two expectations of one case.
@@ -147,9 +158,8 @@ fn round_of(
                 return Err(CaptureError::Interrupted);
             }
             let observed = observe_inputs(&mut worker, program, target, &case.inputs, conditions.clone())?;
-            let mut seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            seen[index] = Some(expectation(&observed));
-            drop(seen);
+            let expectation = expectation(&case.id, &observed)?;
+            seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[index] = Some(expectation);
             progress(done.fetch_add(1, Ordering::Relaxed) as u64 + 1);
         }
     };

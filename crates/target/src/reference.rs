@@ -135,7 +135,27 @@ pub fn prepare(
     if bytes.starts_with(b"#!") {
         return Err(BuildError::Script { program: spec.reference.program.clone() });
     }
+    let linked = if has_interpreter(&bytes) { Kind::Dynamic } else { Kind::Static };
+    if linked != spec.reference.kind {
+        let program = spec.reference.program.clone();
+        return Err(BuildError::Kind { program, linked: if linked == Kind::Dynamic { "dynamic" } else { "static" } });
+    }
     let digest = Digest::of(&bytes);
     let image = cache.ensure(&recipe(spec, version, bytes), cancel, progress)?;
     Ok(Prepared { package, image, program: program(spec), digest })
+}
+
+/// Whether an ELF program asks for a loader: the segment type `PT_INTERP` (3) among its program headers,
+/// at the places that the 64-bit little-endian format gives them.
+fn has_interpreter(elf: &[u8]) -> bool {
+    let number = |at: usize, size: usize| -> Option<usize> {
+        let bytes = elf.get(at..at.checked_add(size)?)?;
+        Some(bytes.iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte)))
+    };
+    let headers = || Some((number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?));
+    let Some((start, size, count)) = headers() else { return false };
+    (0..count).any(|index| {
+        let at = index.checked_mul(size).and_then(|offset| start.checked_add(offset));
+        at.and_then(|at| number(at, 4)) == Some(3)
+    })
 }
