@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use oracle::protocol::{self, Reply};
 use oracle::Call;
+use oracle::protocol::{self, Reply};
 
 use crate::event::{self, Bytes, Descriptor, DescriptorKind, Digest, Event, NamedFile};
 use crate::session::{Book, open_book};
@@ -23,7 +23,12 @@ const INTERVAL: Duration = Duration::from_millis(100);
 pub trait Evaluator: Send + Sync {
     /// Evaluates the workspace on the cases or families that `wanted` names, all visible ones when it
     /// is empty. `print` brings text to the agent as it comes.
-    fn evaluate(&self, workspace: &Path, wanted: &[String], print: &mut dyn FnMut(&str)) -> Evaluation;
+    fn evaluate(
+        &self,
+        workspace: &Path,
+        wanted: &[String],
+        print: &mut dyn FnMut(&str),
+    ) -> Evaluation;
 }
 
 /// What an evaluation gave.
@@ -61,7 +66,12 @@ impl Control {
         workspace: PathBuf,
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let desk = Arc::new(Desk { book, evaluator, workspace, busy: Mutex::new(()) });
+        let desk = Arc::new(Desk {
+            book,
+            evaluator,
+            workspace,
+            busy: Mutex::new(()),
+        });
         let threads = listeners
             .into_iter()
             .map(|(word, listener)| {
@@ -88,7 +98,13 @@ impl Drop for Control {
 }
 
 fn say(stream: &UnixStream, text: &str) {
-    let _ = protocol::send(stream, &Reply::Output { stream: 1, bytes: text.as_bytes().to_vec() });
+    let _ = protocol::send(
+        stream,
+        &Reply::Output {
+            stream: 1,
+            bytes: text.as_bytes().to_vec(),
+        },
+    );
 }
 
 impl Desk {
@@ -111,7 +127,10 @@ impl Desk {
 
     fn submit(&self, stream: &UnixStream, arguments: &[String]) -> Reply {
         if !arguments.is_empty() {
-            say(stream, "usage: submit\n\nEnds the work: the workspace as it is now is the submission.\n");
+            say(
+                stream,
+                "usage: submit\n\nEnds the work: the workspace as it is now is the submission.\n",
+            );
             return Reply::Exited(2);
         }
         let mut book = open_book(&self.book);
@@ -136,7 +155,10 @@ impl Desk {
                 Reply::Exited(0)
             }
             Ok(false) => {
-                say(stream, "there is nothing to submit: the workspace is empty\n");
+                say(
+                    stream,
+                    "there is nothing to submit: the workspace is empty\n",
+                );
                 Reply::Exited(1)
             }
             Err(error) => Reply::Refused(format!("cannot record the submission: {error}")),
@@ -155,10 +177,12 @@ impl Desk {
         let _one = self.busy.lock();
         let start = Instant::now();
         let mut report = String::new();
-        let evaluation = self.evaluator.evaluate(&self.workspace, arguments, &mut |text| {
-            report.push_str(text);
-            say(stream, text);
-        });
+        let evaluation = self
+            .evaluator
+            .evaluate(&self.workspace, arguments, &mut |text| {
+                report.push_str(text);
+                say(stream, text);
+            });
         let mut book = open_book(&self.book);
         let recorded = book.recorder.content(report.as_bytes()).and_then(|report| {
             let command = book.command;
@@ -210,7 +234,10 @@ pub(crate) fn oracle_event(command: Option<u64>, call: Call) -> Event {
             _ => DescriptorKind::Other,
         },
         bytes: descriptor.content.as_ref().map(|(bytes, _)| *bytes),
-        sha256: descriptor.content.as_ref().and_then(|(_, hash)| hash.map(Digest)),
+        sha256: descriptor
+            .content
+            .as_ref()
+            .and_then(|(_, hash)| hash.map(Digest)),
     };
     Event::Oracle {
         command,
@@ -221,7 +248,11 @@ pub(crate) fn oracle_event(command: Option<u64>, call: Call) -> Event {
             .files
             .into_iter()
             .filter_map(|file| {
-                Some(NamedFile { path: Bytes(file.path), bytes: file.bytes, sha256: Digest(file.sha256?) })
+                Some(NamedFile {
+                    path: Bytes(file.path),
+                    bytes: file.bytes,
+                    sha256: Digest(file.sha256?),
+                })
             })
             .collect(),
         ending: ending(call.ending),

@@ -11,6 +11,8 @@ mod session;
 mod terminal;
 
 pub use control::{Evaluation, Evaluator};
-pub use replay::{Archive, Deviation, Recorded, RecordedResult, ReplayError, Step, recorded, repeat};
+pub use replay::{
+    Archive, Deviation, Recorded, RecordedResult, ReplayError, Step, recorded, repeat,
+};
 pub use session::{CommandOutcome, Error, Session, Setting, TASK, WORKSPACE};
 pub use terminal::Terminal;

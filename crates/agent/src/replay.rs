@@ -37,17 +37,38 @@ pub struct RecordedResult {
 ///
 /// # Errors
 /// The first error of the entries.
-pub fn recorded<E>(entries: impl IntoIterator<Item = Result<Entry, E>>) -> Result<Vec<Recorded>, E> {
+pub fn recorded<E>(
+    entries: impl IntoIterator<Item = Result<Entry, E>>,
+) -> Result<Vec<Recorded>, E> {
     let mut commands: Vec<(Recorded, bool)> = Vec::new();
     for entry in entries {
         match entry?.event {
-            Event::Command { number, script, terminal, .. } => commands.push((
-                Recorded { number, script: script.0, result: None, tree: None },
+            Event::Command {
+                number,
+                script,
+                terminal,
+                ..
+            } => commands.push((
+                Recorded {
+                    number,
+                    script: script.0,
+                    result: None,
+                    tree: None,
+                },
                 terminal,
             )),
-            Event::Result { number, ending, stdout, stderr, interactive, .. } => {
-                if let Some((command, terminal)) =
-                    commands.iter_mut().rev().find(|(command, _)| command.number == number)
+            Event::Result {
+                number,
+                ending,
+                stdout,
+                stderr,
+                interactive,
+                ..
+            } => {
+                if let Some((command, terminal)) = commands
+                    .iter_mut()
+                    .rev()
+                    .find(|(command, _)| command.number == number)
                 {
                     command.result = Some(RecordedResult {
                         ending,
@@ -59,8 +80,10 @@ pub fn recorded<E>(entries: impl IntoIterator<Item = Result<Entry, E>>) -> Resul
                 }
             }
             Event::Workspace { number, tree } => {
-                if let Some((command, _)) =
-                    commands.iter_mut().rev().find(|(command, _)| command.number == number)
+                if let Some((command, _)) = commands
+                    .iter_mut()
+                    .rev()
+                    .find(|(command, _)| command.number == number)
                 {
                     command.tree = Some(tree);
                 }
@@ -136,8 +159,13 @@ pub fn repeat(
     archive: &dyn Archive,
     command: &Recorded,
 ) -> Result<Step, ReplayError> {
-    let archived = |error| ReplayError::Archive { number: command.number, error };
-    let Some(result) = &command.result else { return Ok(Step::CutOff) };
+    let archived = |error| ReplayError::Archive {
+        number: command.number,
+        error,
+    };
+    let Some(result) = &command.result else {
+        return Ok(Step::CutOff);
+    };
     if result.interactive {
         if let Some(tree) = command.tree {
             archive.restore(tree, workspace).map_err(archived)?;
@@ -149,17 +177,33 @@ pub fn repeat(
     let mut deviations = Vec::new();
     let mut compare = |what, recorded: Vec<u8>, replayed: Vec<u8>| {
         if recorded != replayed {
-            deviations.push(Deviation { number: command.number, what, recorded, replayed });
+            deviations.push(Deviation {
+                number: command.number,
+                what,
+                recorded,
+                replayed,
+            });
         }
     };
     compare("status", describe(result.ending), describe(outcome.ending));
     // A terminal's single stream depends on its size and on echo: only what it left is compared.
     if !result.terminal {
-        compare("stdout", archive.bytes(&result.stdout).map_err(archived)?, outcome.stdout);
-        compare("stderr", archive.bytes(&result.stderr).map_err(archived)?, outcome.stderr);
+        compare(
+            "stdout",
+            archive.bytes(&result.stdout).map_err(archived)?,
+            outcome.stdout,
+        );
+        compare(
+            "stderr",
+            archive.bytes(&result.stderr).map_err(archived)?,
+            outcome.stderr,
+        );
     }
     if let Some(tree) = command.tree {
-        let now = session.tree().map(|tree| tree.to_string()).unwrap_or_default();
+        let now = session
+            .tree()
+            .map(|tree| tree.to_string())
+            .unwrap_or_default();
         compare("workspace", tree.to_string().into_bytes(), now.into_bytes());
     }
     Ok(Step::Ran(deviations))

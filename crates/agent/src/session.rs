@@ -100,7 +100,10 @@ fn chain(error: &RecordError) -> String {
 }
 
 fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, Error> {
-    result.map_err(|error| Error::Io { path: path.to_owned(), error })
+    result.map_err(|error| Error::Io {
+        path: path.to_owned(),
+        error,
+    })
 }
 
 /// What sessions, broker and controls write to.
@@ -156,34 +159,65 @@ impl Session {
         directory: PathBuf,
     ) -> Result<Self, Error> {
         for dir in [&setting.workspace, &setting.scratch] {
-            at(dir, fs::create_dir_all(dir).and_then(|()| sandbox::give_to_inside(dir)))?;
+            at(
+                dir,
+                fs::create_dir_all(dir).and_then(|()| sandbox::give_to_inside(dir)),
+            )?;
         }
         for below in ["home", ".shell"] {
             let dir = setting.scratch.join(below);
             if fs::symlink_metadata(&dir).is_err() {
-                at(&dir, fs::create_dir(&dir).and_then(|()| sandbox::give_to_inside(&dir)))?;
+                at(
+                    &dir,
+                    fs::create_dir(&dir).and_then(|()| sandbox::give_to_inside(&dir)),
+                )?;
             }
         }
-        let sockets = at(&std::env::temp_dir(), tempfile::Builder::new().prefix("mirrorcode-").tempdir())?;
-        let book =
-            Arc::new(Mutex::new(Book { recorder, command: None, calls: Vec::new(), submitted: false }));
+        let sockets = at(
+            &std::env::temp_dir(),
+            tempfile::Builder::new().prefix("mirrorcode-").tempdir(),
+        )?;
+        let book = Arc::new(Mutex::new(Book {
+            recorder,
+            command: None,
+            calls: Vec::new(),
+            submitted: false,
+        }));
         let listen = |name: &str| -> Result<(PathBuf, UnixListener), Error> {
             let path = sockets.path().join(name);
             let listener = at(&path, UnixListener::bind(&path))?;
             // Whoever sees the socket may call; only this sandbox's mounts show it.
-            at(&path, fs::set_permissions(&path, fs::Permissions::from_mode(0o666)))?;
+            at(
+                &path,
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o666)),
+            )?;
             Ok((path, listener))
         };
         let name = setting.reference.name.clone();
         let (oracle_path, oracle_socket) = listen(&name)?;
         let mut mounts = vec![
-            Mount { source: Source::Path(setting.workspace.clone()), at: WORKSPACE.into(), writable: true },
-            Mount { source: Source::Path(setting.scratch.clone()), at: SCRATCH.into(), writable: true },
-            Mount { source: Source::Path(setting.task.clone()), at: TASK.into(), writable: false },
+            Mount {
+                source: Source::Path(setting.workspace.clone()),
+                at: WORKSPACE.into(),
+                writable: true,
+            },
+            Mount {
+                source: Source::Path(setting.scratch.clone()),
+                at: SCRATCH.into(),
+                writable: true,
+            },
+            Mount {
+                source: Source::Path(setting.task.clone()),
+                at: TASK.into(),
+                writable: false,
+            },
         ];
         let mut offer = |name: &str, socket: PathBuf| {
             mounts.push(Mount {
-                source: Source::Bytes { bytes: oracle::SHIM.to_vec(), mode: 0o555 },
+                source: Source::Bytes {
+                    bytes: oracle::SHIM.to_vec(),
+                    mode: 0o555,
+                },
                 at: Path::new(ORACLE_BIN).join(name),
                 writable: false,
             });
@@ -214,9 +248,21 @@ impl Session {
             processes: PROCESSES,
         })?;
         let shared = vec![
-            Shared { source: setting.workspace.clone(), at: WORKSPACE.into(), writable: true },
-            Shared { source: setting.scratch.clone(), at: SCRATCH.into(), writable: true },
-            Shared { source: setting.task.clone(), at: TASK.into(), writable: false },
+            Shared {
+                source: setting.workspace.clone(),
+                at: WORKSPACE.into(),
+                writable: true,
+            },
+            Shared {
+                source: setting.scratch.clone(),
+                at: SCRATCH.into(),
+                writable: true,
+            },
+            Shared {
+                source: setting.task.clone(),
+                at: TASK.into(),
+                writable: false,
+            },
         ];
         let calls = Arc::clone(&book);
         let record = Arc::new(move |call: Call| {
@@ -225,8 +271,12 @@ impl Session {
             book.calls.push(event);
         });
         let broker = Broker::start(oracle_socket, setting.reference.clone(), shared, record)?;
-        let control =
-            Control::start(controls, Arc::clone(&book), evaluator, setting.workspace.clone());
+        let control = Control::start(
+            controls,
+            Arc::clone(&book),
+            evaluator,
+            setting.workspace.clone(),
+        );
         Ok(Session {
             setting,
             worker,
@@ -264,10 +314,17 @@ impl Session {
         let start = std::time::Instant::now();
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let command = self.shell(script, false);
-        let outcome = self.worker.run_streaming(&command, stdin, &mut |stream, bytes| {
-            live(stream, bytes);
-            if stream == 1 { &mut stdout } else { &mut stderr }.extend_from_slice(bytes);
-        })?;
+        let outcome = self
+            .worker
+            .run_streaming(&command, stdin, &mut |stream, bytes| {
+                live(stream, bytes);
+                if stream == 1 {
+                    &mut stdout
+                } else {
+                    &mut stderr
+                }
+                .extend_from_slice(bytes);
+            })?;
         self.end(outcome, stdout, stderr, false, start.elapsed())
     }
 
@@ -319,7 +376,10 @@ impl Session {
         for call in std::mem::take(&mut book.calls) {
             book.recorder.record(call)?;
         }
-        let (out, err) = (book.recorder.content(&stdout)?, book.recorder.content(&stderr)?);
+        let (out, err) = (
+            book.recorder.content(&stdout)?,
+            book.recorder.content(&stderr)?,
+        );
         book.recorder.record(Event::Result {
             number: self.number,
             ending,
@@ -330,9 +390,17 @@ impl Session {
             milliseconds: elapsed.as_millis() as u64,
         })?;
         if let Some(tree) = book.recorder.snapshot(&self.setting.workspace)? {
-            book.recorder.record(Event::Workspace { number: self.number, tree })?;
+            book.recorder.record(Event::Workspace {
+                number: self.number,
+                tree,
+            })?;
         }
-        Ok(CommandOutcome { ending, stdout, stderr, directory: self.directory.clone() })
+        Ok(CommandOutcome {
+            ending,
+            stdout,
+            stderr,
+            directory: self.directory.clone(),
+        })
     }
 
     /// Records the workspace as it is before the first command, if the record does not have it yet.
@@ -342,7 +410,10 @@ impl Session {
     pub fn record_workspace(&mut self) -> Result<(), Error> {
         let mut book = open_book(&self.book);
         if let Some(tree) = book.recorder.snapshot(&self.setting.workspace)? {
-            book.recorder.record(Event::Workspace { number: self.number, tree })?;
+            book.recorder.record(Event::Workspace {
+                number: self.number,
+                tree,
+            })?;
         }
         Ok(())
     }
@@ -357,17 +428,28 @@ impl Session {
     /// # Errors
     /// When the end cannot be recorded.
     pub fn close(self, reason: Reason) -> Result<(), Error> {
-        open_book(&self.book).recorder.record(Event::End { reason })?;
+        open_book(&self.book)
+            .recorder
+            .record(Event::End { reason })?;
         Ok(())
     }
 
     fn shell(&self, script: &[u8], terminal: bool) -> Command {
-        let mut env: BTreeMap<OsString, OsString> =
-            self.setting.environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let mut env: BTreeMap<OsString, OsString> = self
+            .setting
+            .environment
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
         let path = format!("{ORACLE_BIN}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         env.extend(
-            [("PATH", path.as_str()), ("HOME", HOME), ("USER", "agent"), ("SHELL", "/bin/bash")]
-                .map(|(name, value)| (name.into(), value.into())),
+            [
+                ("PATH", path.as_str()),
+                ("HOME", HOME),
+                ("USER", "agent"),
+                ("SHELL", "/bin/bash"),
+            ]
+            .map(|(name, value)| (name.into(), value.into())),
         );
         if terminal && let Some(kind) = std::env::var_os("TERM") {
             env.insert("TERM".into(), kind);
@@ -386,7 +468,10 @@ impl Session {
             env: env.into_iter().collect(),
             cwd: "/".into(),
             files: Vec::new(),
-            collect: vec![Collect { path: format!("{STATE}/directory").into(), bytes: 4096 }],
+            collect: vec![Collect {
+                path: format!("{STATE}/directory").into(),
+                bytes: 4096,
+            }],
             limits: Limits {
                 wall: self.setting.command_wall,
                 cpu: self.setting.command_wall,

@@ -13,7 +13,10 @@ use sandbox::{Command, Outcome, Streams, Worker};
 use crate::session::Error;
 
 /// How often the window's size is looked at.
-const INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+const INTERVAL: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 200_000_000,
+};
 
 /// Standard input and output of this process, when they are a terminal.
 pub struct Terminal {
@@ -36,12 +39,19 @@ impl Terminal {
         worker: &mut Worker,
         command: &Command,
     ) -> Result<(Outcome, Vec<u8>, bool), Error> {
-        let (main, inner) = open_pair().map_err(|error| Error::Io { path: "/dev/ptmx".into(), error })?;
+        let (main, inner) = open_pair().map_err(|error| Error::Io {
+            path: "/dev/ptmx".into(),
+            error,
+        })?;
         let input = rustix::stdio::stdin();
         if let Ok(size) = tcgetwinsize(input) {
             let _ = tcsetwinsize(&main, size);
         }
-        let streams = Streams { stdin: inner.as_fd(), stdout: inner.as_fd(), stderr: inner.as_fd() };
+        let streams = Streams {
+            stdin: inner.as_fd(),
+            stdout: inner.as_fd(),
+            stderr: inner.as_fd(),
+        };
         let mut running = worker.begin(command, &streams)?;
         drop(inner);
         let mut raw = self.plain.clone();
@@ -59,8 +69,11 @@ fn open_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     grantpt(&main)?;
     unlockpt(&main)?;
     let name = ptsname(&main, Vec::new())?;
-    let inner =
-        rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    let inner = rustix::fs::open(
+        name,
+        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     Ok((main, inner))
 }
 
@@ -78,7 +91,12 @@ fn relay(main: &OwnedFd, running: &mut sandbox::Running<'_>) -> Result<(Vec<u8>,
             match poll(&mut polled, Some(&INTERVAL)) {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
-                Err(error) => return Err(Error::Io { path: "terminal".into(), error: error.into() }),
+                Err(error) => {
+                    return Err(Error::Io {
+                        path: "terminal".into(),
+                        error: error.into(),
+                    });
+                }
             }
             let ready = |index: usize| polled[index].revents().contains(PollFlags::IN);
             (!polled[0].revents().is_empty(), ready(1), ready(2))

@@ -6,7 +6,12 @@ use clap::{Args, Parser, Subcommand};
 
 /// Rebuild whole programs from their behaviour alone: make tasks, work on them, score the result.
 #[derive(Debug, Parser)]
-#[command(name = "mirrorcode", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "mirrorcode",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -18,10 +23,22 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Places {
     /// Directory of targets [default: `targets`, here or in a directory above]
-    #[arg(long, global = true, env = "MIRRORCODE_TARGETS", value_name = "DIR", help_heading = "Places")]
+    #[arg(
+        long,
+        global = true,
+        env = "MIRRORCODE_TARGETS",
+        value_name = "DIR",
+        help_heading = "Places"
+    )]
     pub(crate) targets: Option<PathBuf>,
     /// Directory of languages [default: `languages` beside the targets]
-    #[arg(long, global = true, env = "MIRRORCODE_LANGUAGES", value_name = "DIR", help_heading = "Places")]
+    #[arg(
+        long,
+        global = true,
+        env = "MIRRORCODE_LANGUAGES",
+        value_name = "DIR",
+        help_heading = "Places"
+    )]
     pub(crate) languages: Option<PathBuf>,
     /// Directory of runs
     #[arg(
@@ -34,7 +51,13 @@ pub(crate) struct Places {
     )]
     pub(crate) runs: PathBuf,
     /// Directory for images and packages [default: `mirrorcode` in the user's cache directory]
-    #[arg(long, global = true, env = "MIRRORCODE_CACHE", value_name = "DIR", help_heading = "Places")]
+    #[arg(
+        long,
+        global = true,
+        env = "MIRRORCODE_CACHE",
+        value_name = "DIR",
+        help_heading = "Places"
+    )]
     pub(crate) cache: Option<PathBuf>,
 }
 

@@ -27,7 +27,10 @@ impl Context {
             }
             terminal::note("ending; press Ctrl-C again to end at once");
         });
-        Context { places, interrupted }
+        Context {
+            places,
+            interrupted,
+        }
     }
 
     pub(crate) fn is_interrupted(&self) -> bool {
@@ -54,7 +57,9 @@ impl Context {
     /// A run by id or directory.
     pub(crate) fn run_directory(&self, run: &str) -> Result<PathBuf, Failure> {
         let candidates = [PathBuf::from(run), self.runs().join(run)];
-        let found = candidates.into_iter().find(|dir| dir.join("run.toml").is_file());
+        let found = candidates
+            .into_iter()
+            .find(|dir| dir.join("run.toml").is_file());
         found.ok_or_else(|| {
             Failure::usage(format!(
                 "there is no run {run}, neither as a directory nor in {}; `mirrorcode runs` lists them",
@@ -82,8 +87,12 @@ impl From<image::Error> for Failure {
     fn from(error: image::Error) -> Self {
         let code = match &error {
             image::Error::Interrupted => exit::INTERRUPTED,
-            image::Error::MirrorUnreachable { .. } | image::Error::PackageNotFound { .. } => exit::OUTSIDE,
-            image::Error::BadRecipe(_) | image::Error::NotARoot { .. } | image::Error::NoSuchImage(_) => exit::USAGE,
+            image::Error::MirrorUnreachable { .. } | image::Error::PackageNotFound { .. } => {
+                exit::OUTSIDE
+            }
+            image::Error::BadRecipe(_)
+            | image::Error::NotARoot { .. }
+            | image::Error::NoSuchImage(_) => exit::USAGE,
             _ => exit::MACHINE,
         };
         Failure::new(code, error)
@@ -103,5 +112,7 @@ impl From<agent::Error> for Failure {
 }
 
 /// A guard library as the target crate wants it.
-pub(crate) const GUARD: target::reference::GuardLibrary =
-    target::reference::GuardLibrary { bytes: oracle::GUARD, descriptor: oracle::GUARD_FD };
+pub(crate) const GUARD: target::reference::GuardLibrary = target::reference::GuardLibrary {
+    bytes: oracle::GUARD,
+    descriptor: oracle::GUARD_FD,
+};

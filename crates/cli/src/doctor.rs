@@ -16,7 +16,9 @@ struct Report<'a> {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
 }
 
 fn tool(name: &'static str, program: &str, package: &str, why: &str) -> Finding {
@@ -32,26 +34,36 @@ fn tool(name: &'static str, program: &str, package: &str, why: &str) -> Finding 
 
 /// Ranges of user ids for this user, without which an ordinary user cannot unpack packages.
 fn subordinate_ids() -> Finding {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+    let user = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_default();
     let id = rustix::process::geteuid().as_raw().to_string();
     let has = |file: &str| {
         std::fs::read_to_string(file)
             .unwrap_or_default()
             .lines()
-            .any(|line| line.split(':').next().is_some_and(|name| name == user || name == id))
+            .any(|line| {
+                line.split(':')
+                    .next()
+                    .is_some_and(|name| name == user || name == id)
+            })
     };
     let present = id == "0" || (has("/etc/subuid") && has("/etc/subgid"));
     let detail = match (id.as_str(), present) {
         ("0", _) => "not needed by root".to_owned(),
         (_, true) => "in /etc/subuid and /etc/subgid".to_owned(),
-        (_, false) => "none for this user; only images that are built already can be used".to_owned(),
+        (_, false) => {
+            "none for this user; only images that are built already can be used".to_owned()
+        }
     };
     Finding {
         name: "subordinate ids",
         need: Need::Helpful,
         present,
         detail,
-        remedy: format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"),
+        remedy: format!(
+            "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+        ),
     }
 }
 
@@ -70,21 +82,50 @@ fn worker() -> Finding {
         processes: 16,
     };
     let (present, detail, remedy) = match sandbox::Worker::start(&spec) {
-        Ok(_) => (true, "one was built and taken down".to_owned(), String::new()),
-        Err(error) => (false, error.to_string(), "mend what is missing above; if nothing is, report this line".to_owned()),
+        Ok(_) => (
+            true,
+            "one was built and taken down".to_owned(),
+            String::new(),
+        ),
+        Err(error) => (
+            false,
+            error.to_string(),
+            "mend what is missing above; if nothing is, report this line".to_owned(),
+        ),
     };
-    Finding { name: "a whole sandbox", need: Need::Required, present, detail, remedy }
+    Finding {
+        name: "a whole sandbox",
+        need: Need::Required,
+        present,
+        detail,
+        remedy,
+    }
 }
 
 pub(crate) fn run(json: bool) -> Answer {
     let mut findings = sandbox::examine();
     findings.push(worker());
-    findings.push(tool("mmdebstrap", "mmdebstrap", "mmdebstrap", "builds root filesystems from Debian packages"));
-    findings.push(tool("newuidmap", "newuidmap", "uidmap", "lets an ordinary user unpack packages"));
+    findings.push(tool(
+        "mmdebstrap",
+        "mmdebstrap",
+        "mmdebstrap",
+        "builds root filesystems from Debian packages",
+    ));
+    findings.push(tool(
+        "newuidmap",
+        "newuidmap",
+        "uidmap",
+        "lets an ordinary user unpack packages",
+    ));
     findings.push(subordinate_ids());
-    let ready = findings.iter().all(|finding| finding.present || finding.need == Need::Helpful);
+    let ready = findings
+        .iter()
+        .all(|finding| finding.present || finding.need == Need::Helpful);
     if json {
-        terminal::json(&Report { ready, findings: &findings });
+        terminal::json(&Report {
+            ready,
+            findings: &findings,
+        });
     } else {
         let mut table = terminal::table(&["", "what", "seen"]);
         for finding in &findings {

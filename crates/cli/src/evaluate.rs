@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use agent::{Evaluation, Evaluator};
 use score::{
-    Build, BuildResult, CaseOutcome, CaseResult, Installed, Results, RunError, Split, Submission, TestStage,
+    Build, BuildResult, CaseOutcome, CaseResult, Installed, Results, RunError, Split, Submission,
+    TestStage,
 };
 use target::{Case, Language, Spec};
 
@@ -39,21 +40,46 @@ pub(crate) struct Made {
 }
 
 /// Checks a submission's rules and builds it.
-pub(crate) fn make(submission: &Submission, language: &Language, roots: &Roots, spec: &Spec) -> Result<Made, Failure> {
-    let files: Vec<(&str, &[u8])> =
-        submission.files.iter().map(|file| (file.path.as_str(), file.bytes.as_slice())).collect();
+pub(crate) fn make(
+    submission: &Submission,
+    language: &Language,
+    roots: &Roots,
+    spec: &Spec,
+) -> Result<Made, Failure> {
+    let files: Vec<(&str, &[u8])> = submission
+        .files
+        .iter()
+        .map(|file| (file.path.as_str(), file.bytes.as_slice()))
+        .collect();
     let violations = target::conformity::check(&files, language);
-    let no = |build, log| Made { build, log, stage: None };
+    let no = |build, log| Made {
+        build,
+        log,
+        stage: None,
+    };
     if !violations.is_empty() {
-        return Ok(no(Build::Refused(violations.iter().map(ToString::to_string).collect()), Vec::new()));
+        return Ok(no(
+            Build::Refused(violations.iter().map(ToString::to_string).collect()),
+            Vec::new(),
+        ));
     }
     match score::build(submission, language, &roots.build)? {
         BuildResult::Failed { reason, log } => Ok(no(Build::Failed(reason), log)),
         BuildResult::Built(built) => {
-            let installed = Installed::new(&built.files).map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
-            let stage = TestStage::for_submission(language, &roots.runtime, &installed, &spec.limits);
-            let build = if language.build.is_empty() { Build::None } else { Build::Done };
-            Ok(Made { build, log: built.log, stage: Some((stage, installed)) })
+            let installed = Installed::new(&built.files)
+                .map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
+            let stage =
+                TestStage::for_submission(language, &roots.runtime, &installed, &spec.limits);
+            let build = if language.build.is_empty() {
+                Build::None
+            } else {
+                Build::Done
+            };
+            Ok(Made {
+                build,
+                log: built.log,
+                stage: Some((stage, installed)),
+            })
         }
     }
 }
@@ -62,7 +88,12 @@ pub(crate) fn make(submission: &Submission, language: &Language, roots: &Roots, 
 pub(crate) fn not_started(cases: &[(&Case, Split)]) -> Vec<CaseResult> {
     cases
         .iter()
-        .map(|(case, split)| CaseResult { id: case.id.clone(), split: *split, outcome: CaseOutcome::Start, difference: None })
+        .map(|(case, split)| CaseResult {
+            id: case.id.clone(),
+            split: *split,
+            outcome: CaseOutcome::Start,
+            difference: None,
+        })
         .collect()
 }
 
@@ -79,18 +110,39 @@ pub(crate) struct VisibleCases {
 impl VisibleCases {
     fn wanted(&self, wanted: &[String]) -> Result<Vec<(&Case, Split)>, String> {
         let fits = |case: &Case, word: &str| {
-            case.id == word || case.family == word || case.id.split_once('/').is_some_and(|(_, rest)| rest == word)
+            case.id == word
+                || case.family == word
+                || case
+                    .id
+                    .split_once('/')
+                    .is_some_and(|(_, rest)| rest == word)
         };
-        if let Some(word) = wanted.iter().find(|word| !self.visible.iter().any(|case| fits(case, word))) {
+        if let Some(word) = wanted
+            .iter()
+            .find(|word| !self.visible.iter().any(|case| fits(case, word)))
+        {
             return Err(format!("there is no visible case or family {word}\n"));
         }
-        let cases = self.visible.iter().filter(|case| wanted.is_empty() || wanted.iter().any(|word| fits(case, word)));
+        let cases = self
+            .visible
+            .iter()
+            .filter(|case| wanted.is_empty() || wanted.iter().any(|word| fits(case, word)));
         Ok(cases.map(|case| (case, Split::Visible)).collect())
     }
 
-    fn run(&self, workspace: &Path, cases: &[(&Case, Split)], print: &mut dyn FnMut(&str)) -> Result<Evaluation, Failure> {
+    fn run(
+        &self,
+        workspace: &Path,
+        cases: &[(&Case, Split)],
+        print: &mut dyn FnMut(&str),
+    ) -> Result<Evaluation, Failure> {
         let total = cases.len() as u64;
-        let failed = Evaluation { built: false, passed: 0, total, status: 1 };
+        let failed = Evaluation {
+            built: false,
+            passed: 0,
+            total,
+            status: 1,
+        };
         let submission = match Submission::read(workspace, &self.language.ignore) {
             Ok(submission) => submission,
             Err(refusal) => {
@@ -102,7 +154,9 @@ impl VisibleCases {
         print(&String::from_utf8_lossy(&made.log));
         let Some((stage, _installed)) = made.stage else {
             print(&match made.build {
-                Build::Refused(reasons) => format!("this breaks the rules: {}\n", reasons.join("; ")),
+                Build::Refused(reasons) => {
+                    format!("this breaks the rules: {}\n", reasons.join("; "))
+                }
                 Build::Failed(reason) => format!("the build failed: {reason}\n"),
                 Build::None | Build::Done => String::new(),
             });
@@ -110,23 +164,45 @@ impl VisibleCases {
         };
         let kept = tempdir()?;
         let results = Results::open(kept.path(), "evaluate")?;
-        let results =
-            score::run_all(&stage, &self.spec, cases, self.jobs, results, &self.interrupted, &mut |_, _| {})?;
-        let passed = results.iter().filter(|result| result.outcome == CaseOutcome::Pass).count() as u64;
-        let mut families: std::collections::BTreeMap<&str, (u64, u64)> = std::collections::BTreeMap::new();
+        let results = score::run_all(
+            &stage,
+            &self.spec,
+            cases,
+            self.jobs,
+            results,
+            &self.interrupted,
+            &mut |_, _| {},
+        )?;
+        let passed = results
+            .iter()
+            .filter(|result| result.outcome == CaseOutcome::Pass)
+            .count() as u64;
+        let mut families: std::collections::BTreeMap<&str, (u64, u64)> =
+            std::collections::BTreeMap::new();
         for (case, result) in results.iter().filter_map(|result| {
-            Some((self.visible.iter().find(|case| case.id == result.id)?, result))
+            Some((
+                self.visible.iter().find(|case| case.id == result.id)?,
+                result,
+            ))
         }) {
             let count = families.entry(&case.family).or_default();
             count.0 += u64::from(result.outcome == CaseOutcome::Pass);
             count.1 += 1;
         }
-        for (family, (passed, total)) in families.iter().filter(|(_, (passed, total))| passed < total) {
+        for (family, (passed, total)) in families
+            .iter()
+            .filter(|(_, (passed, total))| passed < total)
+        {
             print(&format!("{family}: {passed}/{total}\n"));
         }
         verdict::failures(&self.spec.reference.command, &results, &self.visible, print);
         print(&format!("{passed} of {total} visible cases pass\n"));
-        Ok(Evaluation { built: true, passed, total, status: i32::from(passed < total) })
+        Ok(Evaluation {
+            built: true,
+            passed,
+            total,
+            status: i32::from(passed < total),
+        })
     }
 }
 
@@ -138,14 +214,34 @@ fn tempdir() -> Result<tempfile::TempDir, Failure> {
 }
 
 impl Evaluator for VisibleCases {
-    fn evaluate(&self, workspace: &Path, wanted: &[String], print: &mut dyn FnMut(&str)) -> Evaluation {
-        let outcome = self.wanted(wanted).map_err(|text| (2, text)).and_then(|cases| {
-            self.run(workspace, &cases, print)
-                .map_err(|failure| (3, format!("evaluate failed, which says nothing about the work: {}\n", failure.message)))
-        });
+    fn evaluate(
+        &self,
+        workspace: &Path,
+        wanted: &[String],
+        print: &mut dyn FnMut(&str),
+    ) -> Evaluation {
+        let outcome = self
+            .wanted(wanted)
+            .map_err(|text| (2, text))
+            .and_then(|cases| {
+                self.run(workspace, &cases, print).map_err(|failure| {
+                    (
+                        3,
+                        format!(
+                            "evaluate failed, which says nothing about the work: {}\n",
+                            failure.message
+                        ),
+                    )
+                })
+            });
         outcome.unwrap_or_else(|(status, text)| {
             print(&text);
-            Evaluation { built: false, passed: 0, total: 0, status }
+            Evaluation {
+                built: false,
+                passed: 0,
+                total: 0,
+                status,
+            }
         })
     }
 }

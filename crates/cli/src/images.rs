@@ -20,7 +20,9 @@ pub(crate) fn show(progress: &mut Progress, step: &image::Progress) {
 fn get(context: &Context, recipe: &Recipe, absent: &[String]) -> Result<Image, Failure> {
     let cache = context.cache()?;
     let mut progress = Progress::new();
-    let image = cache.ensure(recipe, &context.interrupted, &mut |step| show(&mut progress, &step))?;
+    let image = cache.ensure(recipe, &context.interrupted, &mut |step| {
+        show(&mut progress, &step)
+    })?;
     progress.finish();
     Ok(image::without(&cache, &image, absent)?)
 }
@@ -31,24 +33,49 @@ fn recipe(variant: Variant, packages: &[String]) -> Recipe {
 }
 
 /// Where agents work.
-pub(crate) fn for_agent(context: &Context, language: &Language, target: &Target) -> Result<Image, Failure> {
-    get(context, &recipe(Variant::Minimal, &language.agent_packages), &target.spec.absent)
+pub(crate) fn for_agent(
+    context: &Context,
+    language: &Language,
+    target: &Target,
+) -> Result<Image, Failure> {
+    get(
+        context,
+        &recipe(Variant::Minimal, &language.agent_packages),
+        &target.spec.absent,
+    )
 }
 
 /// Where submissions are built.
-pub(crate) fn for_build(context: &Context, language: &Language, target: &Target) -> Result<Image, Failure> {
-    get(context, &recipe(Variant::Minimal, &language.build_packages), &target.spec.absent)
+pub(crate) fn for_build(
+    context: &Context,
+    language: &Language,
+    target: &Target,
+) -> Result<Image, Failure> {
+    get(
+        context,
+        &recipe(Variant::Minimal, &language.build_packages),
+        &target.spec.absent,
+    )
 }
 
 /// Where submissions run.
-pub(crate) fn for_runtime(context: &Context, language: &Language, target: &Target) -> Result<Image, Failure> {
+pub(crate) fn for_runtime(
+    context: &Context,
+    language: &Language,
+    target: &Target,
+) -> Result<Image, Failure> {
     let mut recipe = recipe(Variant::Extract, &language.runtime_packages);
     recipe.executables = Some(language.runtime_executables.clone());
+    recipe.finish.clone_from(&language.runtime_finish);
     get(context, &recipe, &target.spec.absent)
 }
 
 /// A Debian package with one program in it, for prebuilt submissions.
-pub(crate) fn for_package(context: &Context, package: &str, program: &str) -> Result<Image, Failure> {
+pub(crate) fn for_package(
+    context: &Context,
+    package: &str,
+    program: &str,
+) -> Result<Image, Failure> {
     let mut recipe = recipe(Variant::Extract, &[package.to_owned()]);
     recipe.executables = Some(vec![program.to_owned()]);
     get(context, &recipe, &[])
@@ -100,11 +127,18 @@ pub(crate) fn run(context: &Context, command: &ImageCommand) -> Answer {
         }
         ImageCommand::Remove { digest, .. } => {
             let start = digest.as_deref().unwrap_or_default();
-            let found: Vec<_> = images.iter().filter(|image| image.digest.starts_with(start)).collect();
+            let found: Vec<_> = images
+                .iter()
+                .filter(|image| image.digest.starts_with(start))
+                .collect();
             match found[..] {
                 [image] => cache.remove(&image.digest)?,
                 [] => return Err(Failure::usage(format!("no image begins with {start}"))),
-                _ => return Err(Failure::usage(format!("several images begin with {start}; give more of it"))),
+                _ => {
+                    return Err(Failure::usage(format!(
+                        "several images begin with {start}; give more of it"
+                    )));
+                }
             }
         }
     }

@@ -11,8 +11,8 @@ use similar::TextDiff;
 use crate::args::ReplayArgs;
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
-use crate::terminal::{self, Progress};
 use crate::shell;
+use crate::terminal::{self, Progress};
 
 /// Differences that are shown in full.
 const SHOWN: usize = 5;
@@ -27,7 +27,9 @@ impl Archive for Record {
     fn bytes(&self, content: &Content) -> Result<Vec<u8>, String> {
         match content {
             Content::Inline(text) => Ok(text.clone().into_bytes()),
-            Content::Blob { sha256, .. } => self.store.get(sha256).map_err(|error| error.to_string()),
+            Content::Blob { sha256, .. } => {
+                self.store.get(sha256).map_err(|error| error.to_string())
+            }
         }
     }
 
@@ -44,7 +46,8 @@ impl Archive for Record {
             Ok(())
         };
         clear().map_err(|error| error.to_string())?;
-        run::restore(&self.store, tree, into, run::Limits::WORKSPACE).map_err(|error| error.to_string())
+        run::restore(&self.store, tree, into, run::Limits::WORKSPACE)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -59,7 +62,9 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
     let digests = ready.digests(context)?;
     for (name, digest) in &was {
         if digests.get(name).is_some_and(|now| now != digest) {
-            terminal::note(&format!("note: {name} is not what it was when this was recorded"));
+            terminal::note(&format!(
+                "note: {name} is not what it was when this was recorded"
+            ));
         }
     }
     let scratch = tempfile::Builder::new()
@@ -68,13 +73,26 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
         .map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
     let header = Header::new(&task, env!("CARGO_PKG_VERSION"), digests)?;
     let directory = scratch.path().join(&header.id);
-    drop(Run::create(&directory, &header, Known::nothing(), run::Limits::WORKSPACE)?);
+    drop(Run::create(
+        &directory,
+        &header,
+        Known::nothing(),
+        run::Limits::WORKSPACE,
+    )?);
     let known = ready.assemble(context, &directory)?;
-    let archive = Record { store: Store::open(&recorded_in, known.clone()) };
+    let archive = Record {
+        store: Store::open(&recorded_in, known.clone()),
+    };
     let recorder = Run::open(&directory, known, run::Limits::WORKSPACE)?.run;
     let workspace = directory.join("workspace");
-    let mut session =
-        ready.open(context, &directory, Box::new(recorder), 0, PathBuf::from(agent::WORKSPACE), COMMAND_LIMIT)?;
+    let mut session = ready.open(
+        context,
+        &directory,
+        Box::new(recorder),
+        0,
+        PathBuf::from(agent::WORKSPACE),
+        COMMAND_LIMIT,
+    )?;
     session.record_workspace()?;
 
     let mut progress = Progress::new();
@@ -82,10 +100,15 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
     let mut deviations: Vec<Deviation> = Vec::new();
     for command in &commands {
         if context.is_interrupted() {
-            return Err(Failure::new(exit::INTERRUPTED, "interrupted; a replay keeps nothing, so give the command again"));
+            return Err(Failure::new(
+                exit::INTERRUPTED,
+                "interrupted; a replay keeps nothing, so give the command again",
+            ));
         }
         progress.count("commands", command.number, commands.len() as u64);
-        match agent::repeat(&mut session, &workspace, &archive, command).map_err(Failure::machine)? {
+        match agent::repeat(&mut session, &workspace, &archive, command)
+            .map_err(Failure::machine)?
+        {
             Step::Ran(found) if found.is_empty() => same += 1,
             Step::Ran(found) => deviations.extend(found),
             Step::Restored => restored += 1,
@@ -97,8 +120,19 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
     if let Some(out) = &arguments.workspace {
         copy(&workspace, out)?;
     }
-    report(arguments, commands.len(), same, restored, cut_off, &deviations);
-    Ok(if deviations.is_empty() { exit::DONE } else { exit::NO })
+    report(
+        arguments,
+        commands.len(),
+        same,
+        restored,
+        cut_off,
+        &deviations,
+    );
+    Ok(if deviations.is_empty() {
+        exit::DONE
+    } else {
+        exit::NO
+    })
 }
 
 /// Copies what a replay built, as scoring would copy it.
@@ -114,7 +148,14 @@ fn copy(workspace: &Path, out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn report(arguments: &ReplayArgs, total: usize, same: u64, restored: u64, cut_off: u64, deviations: &[Deviation]) {
+fn report(
+    arguments: &ReplayArgs,
+    total: usize,
+    same: u64,
+    restored: u64,
+    cut_off: u64,
+    deviations: &[Deviation],
+) {
     if arguments.json {
         for deviation in deviations {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -135,22 +176,36 @@ fn report(arguments: &ReplayArgs, total: usize, same: u64, restored: u64, cut_of
         return;
     }
     for deviation in deviations.iter().take(SHOWN) {
-        terminal::line(&format!("command {}: {} differs", deviation.number, deviation.what));
-        let (old, new) =
-            (String::from_utf8_lossy(&deviation.recorded), String::from_utf8_lossy(&deviation.replayed));
+        terminal::line(&format!(
+            "command {}: {} differs",
+            deviation.number, deviation.what
+        ));
+        let (old, new) = (
+            String::from_utf8_lossy(&deviation.recorded),
+            String::from_utf8_lossy(&deviation.replayed),
+        );
         let diff = TextDiff::from_lines(&*old, &*new);
-        terminal::print(&diff.unified_diff().context_radius(2).header("recorded", "replayed").to_string());
+        terminal::print(
+            &diff
+                .unified_diff()
+                .context_radius(2)
+                .header("recorded", "replayed")
+                .to_string(),
+        );
     }
     if deviations.len() > SHOWN {
         terminal::line(&format!("{} more differences", deviations.len() - SHOWN));
     }
     let mut text = format!("{same} of {total} commands did the same again");
     if restored > 0 {
-        text.push_str(&format!("; {restored} had been typed into, and their work was restored from the record"));
+        text.push_str(&format!(
+            "; {restored} had been typed into, and their work was restored from the record"
+        ));
     }
     if cut_off > 0 {
-        text.push_str(&format!("; {cut_off} were cut off when recorded, and not run"));
+        text.push_str(&format!(
+            "; {cut_off} were cut off when recorded, and not run"
+        ));
     }
     terminal::line(&text);
 }
-

@@ -20,13 +20,20 @@ struct Facts {
 }
 
 fn facts(directory: &std::path::Path) -> Result<Facts, Failure> {
-    let mut facts = Facts { state: "open", ..Facts::default() };
+    let mut facts = Facts {
+        state: "open",
+        ..Facts::default()
+    };
     for entry in run::read(directory)? {
         match entry?.event {
             Event::Command { .. } => facts.commands += 1,
             Event::Result { milliseconds, .. } => facts.milliseconds += milliseconds,
             Event::Oracle { .. } => facts.oracle_calls += 1,
-            Event::Evaluate { cases_passed, cases_total, .. } => {
+            Event::Evaluate {
+                cases_passed,
+                cases_total,
+                ..
+            } => {
                 facts.evaluations += 1;
                 if facts.best.is_none_or(|(passed, _)| cases_passed > passed) {
                     facts.best = Some((cases_passed, cases_total));
@@ -75,10 +82,22 @@ pub(crate) fn run(context: &Context, arguments: &RunsArgs) -> Answer {
         }
     }
     if arguments.json {
-        terminal::json(&rows.iter().map(|(id, task, facts)| row(id, task, facts)).collect::<Vec<_>>());
+        terminal::json(
+            &rows
+                .iter()
+                .map(|(id, task, facts)| row(id, task, facts))
+                .collect::<Vec<_>>(),
+        );
         return Ok(exit::DONE);
     }
-    let mut table = terminal::table(&["run", "task", "state", "commands", "oracle calls", "best evaluation"]);
+    let mut table = terminal::table(&[
+        "run",
+        "task",
+        "state",
+        "commands",
+        "oracle calls",
+        "best evaluation",
+    ]);
     for (id, task, facts) in &rows {
         table.add_row([
             id.clone(),
@@ -86,7 +105,10 @@ pub(crate) fn run(context: &Context, arguments: &RunsArgs) -> Answer {
             facts.state.to_owned(),
             facts.commands.to_string(),
             facts.oracle_calls.to_string(),
-            facts.best.map_or_else(|| "-".to_owned(), |(passed, total)| format!("{passed}/{total}")),
+            facts.best.map_or_else(
+                || "-".to_owned(),
+                |(passed, total)| format!("{passed}/{total}"),
+            ),
         ]);
     }
     terminal::print_table(&table);
@@ -104,12 +126,32 @@ fn one(directory: &std::path::Path, as_json: bool) -> Answer {
         let entry = entry?;
         let text = match &entry.event {
             Event::Command { number, script, .. } => {
-                format!("{number:>4} $ {}", String::from_utf8_lossy(&script.0).lines().next().unwrap_or_default())
+                format!(
+                    "{number:>4} $ {}",
+                    String::from_utf8_lossy(&script.0)
+                        .lines()
+                        .next()
+                        .unwrap_or_default()
+                )
             }
-            Event::Result { ending, milliseconds, stdout, stderr, .. } => {
-                format!("       {ending:?} in {milliseconds} ms, {} bytes out, {} bytes error", stdout.bytes(), stderr.bytes())
+            Event::Result {
+                ending,
+                milliseconds,
+                stdout,
+                stderr,
+                ..
+            } => {
+                format!(
+                    "       {ending:?} in {milliseconds} ms, {} bytes out, {} bytes error",
+                    stdout.bytes(),
+                    stderr.bytes()
+                )
             }
-            Event::Evaluate { cases_passed, cases_total, .. } => format!("       evaluate: {cases_passed}/{cases_total}"),
+            Event::Evaluate {
+                cases_passed,
+                cases_total,
+                ..
+            } => format!("       evaluate: {cases_passed}/{cases_total}"),
             Event::Submit { tree } => format!("     submit {tree}"),
             _ => continue,
         };

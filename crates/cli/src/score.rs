@@ -27,7 +27,11 @@ struct Entry {
 }
 
 enum Work {
-    Source { submission: Submission, language: Box<target::Language>, roots: Roots },
+    Source {
+        submission: Submission,
+        language: Box<target::Language>,
+        roots: Roots,
+    },
     Prebuilt(TestStage),
 }
 
@@ -51,7 +55,9 @@ pub(crate) fn run(context: &Context, arguments: &ScoreArgs) -> Answer {
         .collect();
 
     let out = arguments.out.clone().unwrap_or_else(|| {
-        Path::new("scores").join(entry.task.replace('/', "-")).join(&entry.facts.digest[..12])
+        Path::new("scores")
+            .join(entry.task.replace('/', "-"))
+            .join(&entry.facts.digest[..12])
     });
     fs::create_dir_all(&out).map_err(|error| Failure::io(&out, &error))?;
     let key = key(&entry);
@@ -63,21 +69,30 @@ pub(crate) fn run(context: &Context, arguments: &ScoreArgs) -> Answer {
         }
     }
     let _ = fs::remove_file(out.join("infrastructure.json"));
-    let (verdict, results) = judge(context, arguments, &target, entry, &cases, &out, &key).inspect_err(|failure| {
-        if failure.code == exit::MACHINE {
-            let text = json!({ "task": arguments.task, "error": failure.message }).to_string();
-            let _ = fs::write(out.join("infrastructure.json"), text);
-        }
-    })?;
-    verdict.write(&path).map_err(|error| Failure::io(&path, &error))?;
+    let (verdict, results) = judge(context, arguments, &target, entry, &cases, &out, &key)
+        .inspect_err(|failure| {
+            if failure.code == exit::MACHINE {
+                let text = json!({ "task": arguments.task, "error": failure.message }).to_string();
+                let _ = fs::write(out.join("infrastructure.json"), text);
+            }
+        })?;
+    verdict
+        .write(&path)
+        .map_err(|error| Failure::io(&path, &error))?;
     if arguments.reveal_hidden {
         let path = out.join("hidden-differences.json");
-        score::reveal(&path, &tests.hidden, &results).map_err(|error| Failure::io(&path, &error))?;
+        score::reveal(&path, &tests.hidden, &results)
+            .map_err(|error| Failure::io(&path, &error))?;
     }
     if arguments.json {
         terminal::print(&verdict.to_json());
     } else {
-        verdict::failures(&target.spec.reference.command, &results, &tests.visible, &mut |text| terminal::print(text));
+        verdict::failures(
+            &target.spec.reference.command,
+            &results,
+            &tests.visible,
+            &mut |text| terminal::print(text),
+        );
         terminal::line("");
         verdict::show(&verdict);
         terminal::line(&format!("{}", path.display()));
@@ -87,8 +102,17 @@ pub(crate) fn run(context: &Context, arguments: &ScoreArgs) -> Answer {
 
 /// What results belong to: results with another key do not count.
 fn key(entry: &Entry) -> String {
-    let versions: Vec<_> = entry.versions.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("{} {} {}", entry.task, entry.facts.digest, versions.join(" "))
+    let versions: Vec<_> = entry
+        .versions
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    format!(
+        "{} {} {}",
+        entry.task,
+        entry.facts.digest,
+        versions.join(" ")
+    )
 }
 
 fn judge(
@@ -101,8 +125,16 @@ fn judge(
     key: &str,
 ) -> Result<(Verdict, Vec<CaseResult>), Failure> {
     let made = match entry.work {
-        Work::Prebuilt(stage) => Made { build: score::Build::None, log: Vec::new(), stage: Some((stage, nothing()?)) },
-        Work::Source { submission, language, roots } => {
+        Work::Prebuilt(stage) => Made {
+            build: score::Build::None,
+            log: Vec::new(),
+            stage: Some((stage, nothing()?)),
+        },
+        Work::Source {
+            submission,
+            language,
+            roots,
+        } => {
             let mut progress = Progress::new();
             progress.stage("building the submission");
             evaluate::make(&submission, &language, &roots, &target.spec)?
@@ -119,15 +151,31 @@ fn judge(
             let results = Results::open(out, key)?;
             let mut progress = Progress::new();
             let jobs = arguments.jobs.unwrap_or_else(|| context.jobs());
-            score::run_all(stage, &target.spec, cases, jobs, results, &context.interrupted, &mut |done, total| {
-                progress.count("cases", done, total);
-            })?
+            score::run_all(
+                stage,
+                &target.spec,
+                cases,
+                jobs,
+                results,
+                &context.interrupted,
+                &mut |done, total| {
+                    progress.count("cases", done, total);
+                },
+            )?
         }
     };
-    let known = cases.iter().map(|(case, split)| (case.id.clone(), (*split, case.family.clone()))).collect();
-    let header =
-        Header { task: entry.task, build: made.build, submission: entry.facts, versions: entry.versions };
-    let verdict = Verdict::new(header, &known, results.clone()).map_err(|error: Incomplete| Failure::machine(error))?;
+    let known = cases
+        .iter()
+        .map(|(case, split)| (case.id.clone(), (*split, case.family.clone())))
+        .collect();
+    let header = Header {
+        task: entry.task,
+        build: made.build,
+        submission: entry.facts,
+        versions: entry.versions,
+    };
+    let verdict = Verdict::new(header, &known, results.clone())
+        .map_err(|error: Incomplete| Failure::machine(error))?;
     Ok((verdict, results))
 }
 
@@ -136,9 +184,17 @@ fn nothing() -> Result<score::Installed, Failure> {
     score::Installed::new(&[]).map_err(|error| Failure::io(&std::env::temp_dir(), &error))
 }
 
-fn versions(context: &Context, target: &Target, language: Option<&target::Language>, roots: &[(&str, &str)]) -> Result<BTreeMap<String, String>, Failure> {
+fn versions(
+    context: &Context,
+    target: &Target,
+    language: Option<&target::Language>,
+    roots: &[(&str, &str)],
+) -> Result<BTreeMap<String, String>, Failure> {
     let mut versions = task::digests(context, target, language)?;
-    versions.insert("mirrorcode".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    versions.insert(
+        "mirrorcode".to_owned(),
+        env!("CARGO_PKG_VERSION").to_owned(),
+    );
     for (name, digest) in roots {
         versions.insert((*name).to_owned(), (*digest).to_owned());
     }
@@ -147,7 +203,10 @@ fn versions(context: &Context, target: &Target, language: Option<&target::Langua
 
 fn source(context: &Context, arguments: &ScoreArgs, target: &Target) -> Result<Entry, Failure> {
     let (_, language) = context.catalog()?.task(&arguments.task.parse::<Task>()?)?;
-    let given = arguments.submission.as_deref().ok_or_else(|| Failure::usage("name a directory to be scored"))?;
+    let given = arguments
+        .submission
+        .as_deref()
+        .ok_or_else(|| Failure::usage("name a directory to be scored"))?;
     // A run's submission is restored from its record, not read from a workspace that may have changed.
     let restored;
     let directory = if given.join("run.toml").is_file() {
@@ -172,14 +231,24 @@ fn source(context: &Context, arguments: &ScoreArgs, target: &Target) -> Result<E
         context,
         target,
         Some(&language),
-        &[("build-image", &build.content_digest), ("runtime-image", &runtime.content_digest)],
+        &[
+            ("build-image", &build.content_digest),
+            ("runtime-image", &runtime.content_digest),
+        ],
     )?;
-    let roots = Roots { build: build.root.clone(), runtime: runtime.root.clone() };
+    let roots = Roots {
+        build: build.root.clone(),
+        runtime: runtime.root.clone(),
+    };
     Ok(Entry {
         task: arguments.task.clone(),
         facts,
         versions,
-        work: Work::Source { submission, language: Box::new(language), roots },
+        work: Work::Source {
+            submission,
+            language: Box::new(language),
+            roots,
+        },
     })
 }
 
@@ -193,7 +262,10 @@ fn restore(run_directory: &Path) -> Result<tempfile::TempDir, Failure> {
         }
     }
     let tree = tree.ok_or_else(|| {
-        Failure::usage(format!("{}: the run has no workspace to score yet", run_directory.display()))
+        Failure::usage(format!(
+            "{}: the run has no workspace to score yet",
+            run_directory.display()
+        ))
     })?;
     let dir = tempfile::Builder::new()
         .prefix("mirrorcode-restored-")
@@ -204,7 +276,12 @@ fn restore(run_directory: &Path) -> Result<tempfile::TempDir, Failure> {
     Ok(dir)
 }
 
-fn prebuilt(context: &Context, arguments: &ScoreArgs, target: &Target, program: &str) -> Result<Entry, Failure> {
+fn prebuilt(
+    context: &Context,
+    arguments: &ScoreArgs,
+    target: &Target,
+    program: &str,
+) -> Result<Entry, Failure> {
     let spec = &target.spec;
     let name = &spec.reference.command;
     let (stage, image, shown) = if program == "reference" {
@@ -223,7 +300,14 @@ fn prebuilt(context: &Context, arguments: &ScoreArgs, target: &Target, program: 
             &mut |step| images::show(&mut progress, &step),
         )?;
         let sandbox = target::reference::capture_sandbox(spec, &prepared.image.root, GUARD);
-        (TestStage { sandbox, program: prepared.program.clone() }, prepared.image, "reference".to_owned())
+        (
+            TestStage {
+                sandbox,
+                program: prepared.program.clone(),
+            },
+            prepared.image,
+            "reference".to_owned(),
+        )
     } else if let Some(rest) = program.strip_prefix("package:") {
         let (package, path) = rest.split_once(':').ok_or_else(|| {
             Failure::usage(format!("{program}: write package:NAME:/path/of/the/program, for instance package:gojq:/usr/bin/gojq"))
@@ -253,16 +337,34 @@ fn prebuilt(context: &Context, arguments: &ScoreArgs, target: &Target, program: 
     let digest = {
         use sha2::{Digest, Sha256};
         let bytes = fs::read(&shown).unwrap_or_default();
-        let hash = Sha256::digest([image.content_digest.as_bytes(), shown.as_bytes(), &bytes].concat());
-        hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        let hash =
+            Sha256::digest([image.content_digest.as_bytes(), shown.as_bytes(), &bytes].concat());
+        hash.iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
     };
-    let facts = SubmissionFacts { kind: "prebuilt".to_owned(), digest, files: 1, bytes: 0 };
-    let mut versions = versions(context, target, None, &[("runtime-image", &image.content_digest)])?;
+    let facts = SubmissionFacts {
+        kind: "prebuilt".to_owned(),
+        digest,
+        files: 1,
+        bytes: 0,
+    };
+    let mut versions = versions(
+        context,
+        target,
+        None,
+        &[("runtime-image", &image.content_digest)],
+    )?;
     versions.insert("program".to_owned(), shown);
     for package in &image.packages {
         versions.insert(format!("package {}", package.name), package.version.clone());
     }
-    Ok(Entry { task: spec.name.clone(), facts, versions, work: Work::Prebuilt(stage) })
+    Ok(Entry {
+        task: spec.name.clone(),
+        facts,
+        versions,
+        work: Work::Prebuilt(stage),
+    })
 }
 
 impl From<Incomplete> for Failure {
@@ -270,4 +372,3 @@ impl From<Incomplete> for Failure {
         Failure::machine(error)
     }
 }
-

@@ -27,8 +27,18 @@ const COMMAND_OUTPUT: u64 = 16 << 20;
 const MEMORY: u64 = 4 << 30;
 /// Variables that a caller of the oracle may set besides those that cases set: language, time zone, terminal.
 const ALWAYS_SETTABLE: [&str; 12] = [
-    "LANG", "LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME", "TZ", "TERM", "COLUMNS",
-    "LINES", "NO_COLOR",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LC_COLLATE",
+    "LC_MESSAGES",
+    "LC_NUMERIC",
+    "LC_TIME",
+    "TZ",
+    "TERM",
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
 ];
 
 /// A task with everything that a session on it needs.
@@ -42,7 +52,11 @@ pub(crate) struct Ready {
     _images: Vec<image::Image>,
 }
 
-pub(crate) fn prepare(context: &Context, name: &str, rootfs: Option<&Path>) -> Result<Ready, Failure> {
+pub(crate) fn prepare(
+    context: &Context,
+    name: &str,
+    rootfs: Option<&Path>,
+) -> Result<Ready, Failure> {
     let (target, language) = context.catalog()?.task(&name.parse::<Task>()?)?;
     let lock = target.locked()?;
     // Hidden cases are not read here: what is not in memory cannot leak.
@@ -73,8 +87,19 @@ pub(crate) fn prepare(context: &Context, name: &str, rootfs: Option<&Path>) -> R
             target.spec.name
         )));
     }
-    let roots = Roots { build: build.root.clone(), runtime: runtime.root.clone() };
-    Ok(Ready { target, language, visible, agent_root, reference, roots, _images: vec![build, runtime] })
+    let roots = Roots {
+        build: build.root.clone(),
+        runtime: runtime.root.clone(),
+    };
+    Ok(Ready {
+        target,
+        language,
+        visible,
+        agent_root,
+        reference,
+        roots,
+        _images: vec![build, runtime],
+    })
 }
 
 impl Ready {
@@ -94,14 +119,23 @@ impl Ready {
             processes: 0,
         };
         target::reference::protect(&mut place, spec, GUARD, &[], &[]);
-        let named = self.visible.iter().flat_map(|case| case.inputs.env.keys().cloned());
+        let named = self
+            .visible
+            .iter()
+            .flat_map(|case| case.inputs.env.keys().cloned());
         Reference {
             rootfs: place.rootfs,
             program: PathBuf::from(&spec.reference.program),
             name: spec.reference.command.clone(),
-            guarded: place.guard.map(|_| spec.reference.readable.iter().map(PathBuf::from).collect()),
+            guarded: place
+                .guard
+                .map(|_| spec.reference.readable.iter().map(PathBuf::from).collect()),
             mounts: place.mounts,
-            environment: spec.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            environment: spec
+                .environment
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
             settable: named.chain(ALWAYS_SETTABLE.map(str::to_owned)).collect(),
             wall: Duration::from_secs(u64::from(spec.limits.wall_seconds) * 6),
             cpu: Duration::from_secs(u64::from(spec.limits.cpu_seconds) * 6),
@@ -135,13 +169,21 @@ impl Ready {
             task: directory.join("task"),
             workspace: directory.join("workspace"),
             scratch: directory.join("tmp"),
-            environment: environment.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            environment: environment
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
             reference: self.oracle(),
             command_wall: Duration::from_secs(command_limit),
             command_output: COMMAND_OUTPUT,
             memory: MEMORY,
         };
-        Ok(Session::open(setting, recorder, Arc::new(evaluator), number, cwd)?)
+        Ok(Session::open(
+            setting,
+            recorder,
+            Arc::new(evaluator),
+            number,
+            cwd,
+        )?)
     }
 
     /// Writes the task's files into a run's directory, and knows them.
@@ -155,7 +197,10 @@ impl Ready {
         let mut digests = task::digests(context, &self.target, Some(&self.language))?;
         // A session is given nothing of the hidden cases, not even their hash.
         digests.remove("hidden-cases");
-        digests.insert("agent-image".to_owned(), self.agent_root.content_digest.clone());
+        digests.insert(
+            "agent-image".to_owned(),
+            self.agent_root.content_digest.clone(),
+        );
         digests.insert("reference".to_owned(), self.reference.digest.to_string());
         Ok(digests)
     }
@@ -180,7 +225,9 @@ fn standing(directory: &Path) -> Result<Standing, Failure> {
     for entry in entries {
         match entry?.event {
             Event::Command { number, .. } => standing.number = number,
-            Event::Result { directory, .. } => standing.directory = PathBuf::from(OsString::from_vec(directory.0)),
+            Event::Result { directory, .. } => {
+                standing.directory = PathBuf::from(OsString::from_vec(directory.0))
+            }
             Event::Submit { .. } => standing.submitted = true,
             _ => {}
         }
@@ -226,7 +273,12 @@ fn begin(context: &Context, arguments: &ShellArgs) -> Result<Session, Failure> {
     let header = Header::new(name, env!("CARGO_PKG_VERSION"), digests.clone())?;
     let directory = context.runs().join(&header.id);
     std::fs::create_dir_all(context.runs()).map_err(|error| Failure::io(context.runs(), &error))?;
-    let mut recorder = Run::create(&directory, &header, Known::nothing(), run::Limits::WORKSPACE)?;
+    let mut recorder = Run::create(
+        &directory,
+        &header,
+        Known::nothing(),
+        run::Limits::WORKSPACE,
+    )?;
     // The task's files belong beside the journal, which had to make the directory; from here on they are known.
     let known = ready.assemble(context, &directory)?;
     recorder
@@ -234,22 +286,40 @@ fn begin(context: &Context, arguments: &ShellArgs) -> Result<Session, Failure> {
             format: FORMAT,
             task: name.to_owned(),
             agent: Agent::Person,
-            versions: [("mirrorcode".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
+            versions: [(
+                "mirrorcode".to_owned(),
+                env!("CARGO_PKG_VERSION").to_owned(),
+            )]
+            .into(),
             digests,
-            limits: [("command-wall-seconds".to_owned(), arguments.command_limit), ("memory-mib".to_owned(), MEMORY >> 20)].into(),
+            limits: [
+                ("command-wall-seconds".to_owned(), arguments.command_limit),
+                ("memory-mib".to_owned(), MEMORY >> 20),
+            ]
+            .into(),
         })
         .map_err(agent::Error::from)?;
     drop(recorder);
     let recorder = Run::open(&directory, known, run::Limits::WORKSPACE)?.run;
     terminal::note(&format!("run {}", header.id));
-    ready.open(context, &directory, Box::new(recorder), 0, PathBuf::from(agent::WORKSPACE), arguments.command_limit)
+    ready.open(
+        context,
+        &directory,
+        Box::new(recorder),
+        0,
+        PathBuf::from(agent::WORKSPACE),
+        arguments.command_limit,
+    )
 }
 
 fn resume(context: &Context, arguments: &ShellArgs, run: &str) -> Result<Session, Failure> {
     let directory = context.run_directory(run)?;
     let standing = standing(&directory)?;
     if standing.submitted {
-        return Err(Failure::usage(format!("run {run} has been submitted; `mirrorcode score {} {run}` scores it", standing.task)));
+        return Err(Failure::usage(format!(
+            "run {run} has been submitted; `mirrorcode score {} {run}` scores it",
+            standing.task
+        )));
     }
     let ready = prepare(context, &standing.task, arguments.rootfs.as_deref())?;
     let known = ready.assemble(context, &directory)?;
@@ -262,15 +332,28 @@ fn resume(context: &Context, arguments: &ShellArgs, run: &str) -> Result<Session
         ));
     }
     let mut recorder = opened.run;
-    recorder.record(Event::Attach { process: std::process::id() }).map_err(agent::Error::from)?;
-    ready.open(context, &directory, Box::new(recorder), standing.number, standing.directory, arguments.command_limit)
+    recorder
+        .record(Event::Attach {
+            process: std::process::id(),
+        })
+        .map_err(agent::Error::from)?;
+    ready.open(
+        context,
+        &directory,
+        Box::new(recorder),
+        standing.number,
+        standing.directory,
+        arguments.command_limit,
+    )
 }
 
 /// Runs one command with the caller's output; returns its status as a shell would.
 fn once(context: &Context, session: &mut Session, script: &str) -> Result<u8, Failure> {
     let outcome = session.command(script.as_bytes(), b"", &mut |stream, bytes| {
         let _ = match stream {
-            1 => std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush()),
+            1 => std::io::stdout()
+                .write_all(bytes)
+                .and_then(|()| std::io::stdout().flush()),
             _ => std::io::stderr().write_all(bytes),
         };
     })?;
@@ -308,8 +391,14 @@ fn read_script(context: &Context, session: &mut Session) -> Result<u8, Failure> 
 }
 
 /// A prompt on the person's terminal; each line is a command that gets the terminal to itself.
-fn converse(context: &Context, session: &mut Session, mut terminal: Terminal) -> Result<u8, Failure> {
-    terminal::note("/task/README.md says what to do; `evaluate`, `submit`, and `exit` to leave and come back later");
+fn converse(
+    context: &Context,
+    session: &mut Session,
+    mut terminal: Terminal,
+) -> Result<u8, Failure> {
+    terminal::note(
+        "/task/README.md says what to do; `evaluate`, `submit`, and `exit` to leave and come back later",
+    );
     let mut last = 0;
     loop {
         terminal::print(&format!("{}$ ", session.directory().display()));

@@ -11,15 +11,16 @@ use target::docs::DocsError;
 use crate::args::TargetCommand;
 use crate::context::{Context, GUARD};
 use crate::exit::{self, Answer, Failure};
-use crate::terminal::{self, Progress};
 use crate::images;
+use crate::terminal::{self, Progress};
 
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
             BuildError::Target(error) => error.into(),
             BuildError::Image(error) | BuildError::Docs(DocsError::Image(error)) => error.into(),
-            BuildError::Docs(DocsError::Sandbox(error)) | BuildError::Capture(CaptureError::Sandbox(error)) => error.into(),
+            BuildError::Docs(DocsError::Sandbox(error))
+            | BuildError::Capture(CaptureError::Sandbox(error)) => error.into(),
             BuildError::Capture(CaptureError::Interrupted) => {
                 Failure::new(exit::INTERRUPTED, CaptureError::Interrupted)
             }
@@ -33,8 +34,17 @@ pub(crate) fn run(context: &Context, command: &TargetCommand) -> Answer {
     match command {
         TargetCommand::List { json } => list(context, *json),
         TargetCommand::Show { target, json } => show(context, target, *json),
-        TargetCommand::Build { target, seed, update, no_draw } => {
-            let options = Options { seed: *seed, update: *update, no_draw: *no_draw };
+        TargetCommand::Build {
+            target,
+            seed,
+            update,
+            no_draw,
+        } => {
+            let options = Options {
+                seed: *seed,
+                update: *update,
+                no_draw: *no_draw,
+            };
             build(context, target, options)
         }
         TargetCommand::Check { target, json } => check(context, target, *json),
@@ -61,7 +71,15 @@ fn list(context: &Context, as_json: bool) -> Answer {
         terminal::json(&rows);
         return Ok(exit::DONE);
     }
-    let mut table = terminal::table(&["target", "domain", "size", "families", "visible", "hidden", "languages"]);
+    let mut table = terminal::table(&[
+        "target",
+        "domain",
+        "size",
+        "families",
+        "visible",
+        "hidden",
+        "languages",
+    ]);
     for target in &targets {
         table.add_row([
             target.name.clone(),
@@ -84,7 +102,10 @@ fn show(context: &Context, name: &str, as_json: bool) -> Answer {
     let spec = &target.spec;
     let lock = target.lock()?;
     let families = target.families()?;
-    let (mut visible, mut hidden) = (std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
+    let (mut visible, mut hidden) = (
+        std::collections::BTreeMap::new(),
+        std::collections::BTreeMap::new(),
+    );
     if lock.is_some() {
         let tests = target.tests()?;
         for (cases, counts) in [(&tests.visible, &mut visible), (&tests.hidden, &mut hidden)] {
@@ -93,7 +114,9 @@ fn show(context: &Context, name: &str, as_json: bool) -> Answer {
             }
         }
     }
-    let count = |counts: &std::collections::BTreeMap<String, u32>, family: &str| counts.get(family).copied().unwrap_or(0);
+    let count = |counts: &std::collections::BTreeMap<String, u32>, family: &str| {
+        counts.get(family).copied().unwrap_or(0)
+    };
     if as_json {
         terminal::json(&json!({
             "name": spec.name,
@@ -130,15 +153,35 @@ fn show(context: &Context, name: &str, as_json: bool) -> Answer {
     let reference = &spec.reference;
     let version = lock
         .as_ref()
-        .and_then(|lock| lock.packages.iter().find(|package| package.name == reference.package))
-        .map_or_else(|| "not built yet".to_owned(), |package| package.version.clone());
-    terminal::line(&format!("reference  {} from {} {version}", reference.program, reference.package));
-    let environment: Vec<_> = spec.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        .and_then(|lock| {
+            lock.packages
+                .iter()
+                .find(|package| package.name == reference.package)
+        })
+        .map_or_else(
+            || "not built yet".to_owned(),
+            |package| package.version.clone(),
+        );
+    terminal::line(&format!(
+        "reference  {} from {} {version}",
+        reference.program, reference.package
+    ));
+    let environment: Vec<_> = spec
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     terminal::line(&format!("pinned     {}", environment.join(" ")));
     if let Some(lock) = &lock {
-        terminal::line(&format!("cases      {} visible, {} hidden", lock.counts.visible, lock.counts.hidden));
+        terminal::line(&format!(
+            "cases      {} visible, {} hidden",
+            lock.counts.visible, lock.counts.hidden
+        ));
         if !lock.dropped.is_empty() {
-            terminal::line(&format!("dropped    {}; target.lock has the reasons", lock.dropped.len()));
+            terminal::line(&format!(
+                "dropped    {}; target.lock has the reasons",
+                lock.dropped.len()
+            ));
         }
     }
     terminal::line("");
@@ -162,7 +205,9 @@ fn reporter(progress: &Mutex<Progress>) -> impl Fn(build::Progress) + Sync + '_ 
         match step {
             build::Progress::Image(step) => images::show(&mut progress, &step),
             build::Progress::Stage(stage) => progress.stage(stage),
-            build::Progress::Runs(done, total) => progress.count("runs of the reference", done, total),
+            build::Progress::Runs(done, total) => {
+                progress.count("runs of the reference", done, total)
+            }
         }
     }
 }
@@ -171,8 +216,12 @@ fn build(context: &Context, name: &str, options: Options) -> Answer {
     let target = context.catalog()?.target(name)?;
     let cache = context.cache()?;
     let progress = Mutex::new(Progress::new());
-    let means =
-        Means { cache: &cache, guard: GUARD, jobs: context.jobs(), interrupted: &context.interrupted };
+    let means = Means {
+        cache: &cache,
+        guard: GUARD,
+        jobs: context.jobs(),
+        interrupted: &context.interrupted,
+    };
     let report = build::build(&target, options, &means, &reporter(&progress))?;
     drop(progress);
     for note in &report.notes {
@@ -188,12 +237,19 @@ fn build(context: &Context, name: &str, options: Options) -> Answer {
         report.pages
     ));
     for dropped in report.lock.dropped.iter().take(10) {
-        terminal::line(&format!("dropped a case of {}: {}", dropped.family, dropped.reason));
+        terminal::line(&format!(
+            "dropped a case of {}: {}",
+            dropped.family, dropped.reason
+        ));
     }
     if let Some(share) = &report.share {
         terminal::line(&share.to_string());
     }
-    terminal::line(if report.changed { "the cases have changed" } else { "the cases are as they were" });
+    terminal::line(if report.changed {
+        "the cases have changed"
+    } else {
+        "the cases are as they were"
+    });
     Ok(exit::DONE)
 }
 
@@ -202,8 +258,12 @@ fn check(context: &Context, name: &str, as_json: bool) -> Answer {
     let target = catalog.target(name)?;
     let cache = context.cache()?;
     let progress = Mutex::new(Progress::new());
-    let means =
-        Means { cache: &cache, guard: GUARD, jobs: context.jobs(), interrupted: &context.interrupted };
+    let means = Means {
+        cache: &cache,
+        guard: GUARD,
+        jobs: context.jobs(),
+        interrupted: &context.interrupted,
+    };
     let checks = target::check::check_target(&target, &means, &reporter(&progress))?;
     drop(progress);
     let holds = checks.iter().all(|check| check.holds);
@@ -212,7 +272,11 @@ fn check(context: &Context, name: &str, as_json: bool) -> Answer {
     } else {
         let mut table = terminal::table(&["", "promise", "seen"]);
         for check in &checks {
-            table.add_row([if check.holds { "ok" } else { "BROKEN" }, check.name, &check.detail]);
+            table.add_row([
+                if check.holds { "ok" } else { "BROKEN" },
+                check.name,
+                &check.detail,
+            ]);
         }
         terminal::print_table(&table);
     }

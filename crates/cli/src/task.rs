@@ -17,7 +17,10 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Hash of a file, or nothing for one that is not there.
@@ -26,7 +29,11 @@ fn hash_of(path: &Path) -> Option<String> {
 }
 
 /// Hashes of what a task is made of: the target's lock and cases, the language.
-pub(crate) fn digests(context: &Context, target: &Target, language: Option<&Language>) -> Result<BTreeMap<String, String>, Failure> {
+pub(crate) fn digests(
+    context: &Context,
+    target: &Target,
+    language: Option<&Language>,
+) -> Result<BTreeMap<String, String>, Failure> {
     let mut digests = BTreeMap::new();
     let mut add = |name: &str, path: PathBuf| {
         if let Some(hash) = hash_of(&path) {
@@ -38,7 +45,13 @@ pub(crate) fn digests(context: &Context, target: &Target, language: Option<&Lang
     add("visible-cases", target.dir.join("tests/visible.jsonl"));
     add("hidden-cases", target.dir.join("tests/hidden.jsonl"));
     if let Some(language) = language {
-        add("language", context.catalog()?.languages.join(format!("{}.toml", language.name)));
+        add(
+            "language",
+            context
+                .catalog()?
+                .languages
+                .join(format!("{}.toml", language.name)),
+        );
     }
     Ok(digests)
 }
@@ -96,9 +109,15 @@ fn limits(limits: &Limits) -> String {
 fn readme(target: &Target, language: &Language, visible: usize, pages: &[String]) -> String {
     let spec = &target.spec;
     let command = &spec.reference.command;
-    let environment: Vec<_> =
-        spec.environment.iter().map(|(name, value)| format!("    {name}={value}\n")).collect();
-    let pages: Vec<_> = pages.iter().map(|page| format!("- `docs/{page}`\n")).collect();
+    let environment: Vec<_> = spec
+        .environment
+        .iter()
+        .map(|(name, value)| format!("    {name}={value}\n"))
+        .collect();
+    let pages: Vec<_> = pages
+        .iter()
+        .map(|page| format!("- `docs/{page}`\n"))
+        .collect();
     format!(
         "# Rebuild `{command}` in {language}\n\n\
          `{command}` {about}. Write a program in {language} that behaves exactly as it does.\n\n\

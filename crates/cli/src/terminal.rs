@@ -1,5 +1,9 @@
 //! What people see: tables and reports on standard output, progress and errors on standard error.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the one place that prints"
+)]
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -20,7 +24,8 @@ pub(crate) fn line(text: &str) {
 
 /// Prints JSON to standard output.
 pub(crate) fn json(value: &impl serde::Serialize) {
-    let text = serde_json::to_string_pretty(value).expect("what is printed is text, numbers and lists");
+    let text =
+        serde_json::to_string_pretty(value).expect("what is printed is text, numbers and lists");
     line(&text);
 }
 
@@ -65,12 +70,18 @@ impl Progress {
             ProgressBar::new_spinner()
         };
         bar.set_style(
-            ProgressStyle::with_template("{spinner} {elapsed:>4} {msg}").expect("the template is a constant"),
+            ProgressStyle::with_template("{spinner} {elapsed:>4} {msg}")
+                .expect("the template is a constant"),
         );
         if !plain {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
-        Progress { bar, plain, last: String::new(), told: 0 }
+        Progress {
+            bar,
+            plain,
+            last: String::new(),
+            told: 0,
+        }
     }
 
     /// What is being done now.

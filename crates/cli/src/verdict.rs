@@ -40,19 +40,33 @@ pub(crate) fn invocation(command: &str, case: &Case) -> String {
     let quoted = case.inputs.argv.iter().map(|argument| {
         let text = String::from_utf8_lossy(&argument.0);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-        if !text.is_empty() && text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+        if !text.is_empty() && text.chars().all(plain) {
+            text.into_owned()
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
     });
-    std::iter::once(command.to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+    std::iter::once(command.to_owned())
+        .chain(quoted)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The first failures of visible cases: what was run, and a diff.
-pub(crate) fn failures(command: &str, results: &[CaseResult], visible: &[Case], print: &mut dyn FnMut(&str)) {
+pub(crate) fn failures(
+    command: &str,
+    results: &[CaseResult],
+    visible: &[Case],
+    print: &mut dyn FnMut(&str),
+) {
     let failed: Vec<_> = results
         .iter()
         .filter(|result| result.split == Split::Visible && result.outcome != CaseOutcome::Pass)
         .collect();
     for result in failed.iter().take(SHOWN) {
-        let Some(case) = visible.iter().find(|case| case.id == result.id) else { continue };
+        let Some(case) = visible.iter().find(|case| case.id == result.id) else {
+            continue;
+        };
         print(&format!("\n{}: {}\n", result.id, result.outcome.name()));
         print(&format!("  $ {}\n", invocation(command, case)));
         if !case.inputs.stdin.0.is_empty() {
@@ -60,7 +74,10 @@ pub(crate) fn failures(command: &str, results: &[CaseResult], visible: &[Case], 
         }
         if let Some(difference) = &result.difference {
             if difference.line > 0 {
-                print(&format!("  {} differs at byte {}, line {}\n", difference.stream, difference.offset, difference.line));
+                print(&format!(
+                    "  {} differs at byte {}, line {}\n",
+                    difference.stream, difference.offset, difference.line
+                ));
             } else {
                 print(&format!("  {} differs\n", difference.stream));
             }
@@ -71,7 +88,10 @@ pub(crate) fn failures(command: &str, results: &[CaseResult], visible: &[Case], 
         }
     }
     if failed.len() > SHOWN {
-        print(&format!("\n{} more visible cases fail\n", failed.len() - SHOWN));
+        print(&format!(
+            "\n{} more visible cases fail\n",
+            failed.len() - SHOWN
+        ));
     }
 }
 
@@ -85,14 +105,25 @@ pub(crate) fn show(verdict: &Verdict) {
     for (name, count) in &verdict.families {
         table.add_row([name.clone(), rate(count.visible), rate(count.hidden)]);
     }
-    table.add_row(["all".to_owned(), rate(verdict.visible), rate(verdict.hidden)]);
-    table.add_row([String::new(), percent(verdict.visible), percent(verdict.hidden)]);
+    table.add_row([
+        "all".to_owned(),
+        rate(verdict.visible),
+        rate(verdict.hidden),
+    ]);
+    table.add_row([
+        String::new(),
+        percent(verdict.visible),
+        percent(verdict.hidden),
+    ]);
     terminal::print_table(&table);
     let mut outcomes: BTreeMap<CaseOutcome, u64> = BTreeMap::new();
     for case in &verdict.cases {
         *outcomes.entry(case.outcome).or_default() += 1;
     }
-    let outcomes: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{count} {}", outcome.name())).collect();
+    let outcomes: Vec<_> = outcomes
+        .iter()
+        .map(|(outcome, count)| format!("{count} {}", outcome.name()))
+        .collect();
     terminal::line(&format!("\noutcomes: {}", outcomes.join(", ")));
     terminal::line(&format!("{}: {}", verdict.task, verdict.summary));
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use sandbox::{Command, Conditions, Ending, Guard, Limit, Mount, Source, Spec, Streams, Syscalls, Worker};
+use sandbox::{
+    Command, Conditions, Ending, Guard, Limit, Mount, Source, Spec, Streams, Syscalls, Worker,
+};
 
 use crate::GUARD_FD;
 use crate::call::{Call, describe_files};
@@ -97,7 +99,11 @@ struct Desk {
 /// The sandbox in which a reference runs, with these directories shared.
 pub(crate) fn reference_sandbox(reference: &Reference, shared: &[Shared]) -> Spec {
     let paths = |writable: bool| -> Vec<PathBuf> {
-        shared.iter().filter(|dir| dir.writable == writable).map(|dir| dir.at.clone()).collect()
+        shared
+            .iter()
+            .filter(|dir| dir.writable == writable)
+            .map(|dir| dir.at.clone())
+            .collect()
     };
     let guard = reference.guarded.as_ref().map(|readable| Guard {
         descriptor: GUARD_FD,
@@ -158,7 +164,10 @@ impl Broker {
             shared,
             spec,
             record,
-            idle: Mutex::new(Desk { workers: vec![first], busy: 0 }),
+            idle: Mutex::new(Desk {
+                workers: vec![first],
+                busy: 0,
+            }),
             free: Condvar::new(),
             stop: Arc::clone(&stop),
         });
@@ -168,7 +177,10 @@ impl Broker {
                 std::thread::spawn(move || office.serve(&stream));
             });
         });
-        Ok(Broker { stop, listener: Some(thread) })
+        Ok(Broker {
+            stop,
+            listener: Some(thread),
+        })
     }
 }
 
@@ -183,7 +195,8 @@ impl Drop for Broker {
 
 impl Office {
     fn serve(&self, stream: &UnixStream) {
-        let (request, descriptors) = match protocol::receive_request(stream, protocol::REQUEST_TIME) {
+        let (request, descriptors) = match protocol::receive_request(stream, protocol::REQUEST_TIME)
+        {
             Ok(received) => received,
             Err(error) => {
                 let _ = protocol::send(stream, &Reply::Refused(format!("oracle: {error}")));
@@ -208,7 +221,11 @@ impl Office {
         let start = Instant::now();
         let directory = Path::new(OsStr::from_bytes(&request.cwd));
         if !self.shared.iter().any(|dir| directory.starts_with(&dir.at)) {
-            let shared: Vec<_> = self.shared.iter().map(|dir| dir.at.display().to_string()).collect();
+            let shared: Vec<_> = self
+                .shared
+                .iter()
+                .map(|dir| dir.at.display().to_string())
+                .collect();
             return Err(Trouble::Refused(format!(
                 "cannot run in {}: only {} exist there; change into one of them",
                 directory.display(),
@@ -223,7 +240,14 @@ impl Office {
         let mut worker = self.take_worker()?;
         let outcome = {
             let [stdin, stdout, stderr] = descriptors.for_reference();
-            worker.begin(&command, &Streams { stdin, stdout, stderr })
+            worker.begin(
+                &command,
+                &Streams {
+                    stdin,
+                    stdout,
+                    stderr,
+                },
+            )
         };
         let outcome = outcome.and_then(|running| {
             descriptors.hand_over();
@@ -255,18 +279,29 @@ impl Office {
     /// make a loader or a runtime talk are among them.
     fn command(&self, request: &Request, directory: &Path) -> Command {
         let reference = &self.reference;
-        let mut env: std::collections::BTreeMap<OsString, OsString> =
-            reference.environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let mut env: std::collections::BTreeMap<OsString, OsString> = reference
+            .environment
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
         for entry in &request.env {
             let mut parts = entry.splitn(2, |&byte| byte == b'=');
             if let (Some(name), Some(value)) = (parts.next(), parts.next())
                 && std::str::from_utf8(name).is_ok_and(|name| reference.settable.contains(name))
             {
-                env.insert(OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec()));
+                env.insert(
+                    OsString::from_vec(name.to_vec()),
+                    OsString::from_vec(value.to_vec()),
+                );
             }
         }
-        let argv = std::iter::once(OsString::from(&reference.name))
-            .chain(request.argv.iter().skip(1).map(|argument| OsString::from_vec(argument.clone())));
+        let argv = std::iter::once(OsString::from(&reference.name)).chain(
+            request
+                .argv
+                .iter()
+                .skip(1)
+                .map(|argument| OsString::from_vec(argument.clone())),
+        );
         Command {
             program: reference.program.clone(),
             argv: argv.collect(),
@@ -300,14 +335,24 @@ impl Office {
                 PollFd::new(&running, PollFlags::IN),
                 PollFd::new(
                     stream,
-                    if caller_is_there { PollFlags::IN } else { PollFlags::empty() },
+                    if caller_is_there {
+                        PollFlags::IN
+                    } else {
+                        PollFlags::empty()
+                    },
                 ),
             ];
             polled.extend(pump.interests());
-            let timeout = Timespec { tv_sec: 1, tv_nsec: 0 };
+            let timeout = Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            };
             let ready = poll(&mut polled, Some(&timeout));
             let (ended, spoken) = match ready {
-                Ok(_) => (!polled[0].revents().is_empty(), !polled[1].revents().is_empty()),
+                Ok(_) => (
+                    !polled[0].revents().is_empty(),
+                    !polled[1].revents().is_empty(),
+                ),
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(_) => (true, false),
             };
@@ -340,10 +385,12 @@ impl Office {
     /// Brings the rest of the output to a caller that may be slow, as long as the caller is there.
     fn flush(&self, stream: &UnixStream, pump: &mut Pump) {
         while !pump.step() && !pump.is_done() && !self.stop.load(Ordering::Relaxed) {
-            let mut polled =
-                vec![PollFd::new(stream, PollFlags::HUP)];
+            let mut polled = vec![PollFd::new(stream, PollFlags::HUP)];
             polled.extend(pump.interests());
-            let timeout = Timespec { tv_sec: 1, tv_nsec: 0 };
+            let timeout = Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            };
             let _ = poll(&mut polled, Some(&timeout));
             if polled[0].revents().contains(PollFlags::HUP) {
                 return;
@@ -354,13 +401,21 @@ impl Office {
     fn reply(&self, stream: &UnixStream, ending: Ending) -> Reply {
         let stopped = |text: &str| {
             let message = format!("{}: oracle: {text}\n", self.reference.name);
-            let _ = protocol::send(stream, &Reply::Output { stream: 2, bytes: message.into_bytes() });
+            let _ = protocol::send(
+                stream,
+                &Reply::Output {
+                    stream: 2,
+                    bytes: message.into_bytes(),
+                },
+            );
             Reply::Exited(LIMIT_STATUS)
         };
         match ending {
             Ending::Exited(status) => Reply::Exited(status as u32),
             Ending::Signaled(signal) => Reply::Signaled(signal as u32),
-            Ending::Limited(limit) => stopped(&format!("stopped at the limit on {}", limit_name(limit))),
+            Ending::Limited(limit) => {
+                stopped(&format!("stopped at the limit on {}", limit_name(limit)))
+            }
             Ending::Stopped => stopped("stopped"),
             Ending::NotStarted(code) => Reply::Refused(format!(
                 "oracle: cannot start here: {}",

@@ -61,13 +61,20 @@ pub(crate) fn kind(fd: impl AsFd) -> &'static str {
     if rustix::termios::isatty(&fd) {
         return "terminal";
     }
-    let Ok(stat) = rustix::fs::fstat(&fd) else { return "other" };
+    let Ok(stat) = rustix::fs::fstat(&fd) else {
+        return "other";
+    };
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Fifo => "pipe",
         FileType::RegularFile => "file",
         FileType::Socket => "socket",
         // Major 1, minor 3, on every Linux.
-        FileType::CharacterDevice if (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == (1, 3) => {
+        FileType::CharacterDevice
+            if (
+                rustix::fs::major(stat.st_rdev),
+                rustix::fs::minor(stat.st_rdev),
+            ) == (1, 3) =>
+        {
             "null"
         }
         _ => "other",
@@ -75,7 +82,11 @@ pub(crate) fn kind(fd: impl AsFd) -> &'static str {
 }
 
 /// Length and hash of a regular file's bytes from `start` to `end`, read without moving its offset.
-pub(crate) fn hash_range(fd: impl AsFd, start: u64, end: Option<u64>) -> Option<(u64, Option<[u8; 32]>)> {
+pub(crate) fn hash_range(
+    fd: impl AsFd,
+    start: u64,
+    end: Option<u64>,
+) -> Option<(u64, Option<[u8; 32]>)> {
     let file = File::from(fd.as_fd().try_clone_to_owned().ok()?);
     let end = end.map_or_else(|| file.metadata().ok().map(|meta| meta.len()), Some)?;
     let length = end.saturating_sub(start);
@@ -107,17 +118,28 @@ pub(crate) fn describe_files(argv: &[Vec<u8>], directory: &Path, shared: &[Share
         .filter_map(|argument| {
             let path = directory.join(std::ffi::OsStr::from_bytes(argument));
             let mut file = open_shared(&path, shared)?;
-            let bytes = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+            let bytes = file
+                .metadata()
+                .ok()
+                .filter(std::fs::Metadata::is_file)?
+                .len();
             let mut hash = Sha256::new();
             let sha256 = if bytes > MOST_HASHED {
                 None
             } else {
                 let mut content = Vec::new();
-                (&mut file).take(MOST_HASHED).read_to_end(&mut content).ok()?;
+                (&mut file)
+                    .take(MOST_HASHED)
+                    .read_to_end(&mut content)
+                    .ok()?;
                 hash.update(&content);
                 Some(hash.finalize().into())
             };
-            Some(Hashed { path: argument.clone(), bytes, sha256 })
+            Some(Hashed {
+                path: argument.clone(),
+                bytes,
+                sha256,
+            })
         })
         .collect()
 }
@@ -128,13 +150,20 @@ fn open_shared(path: &Path, shared: &[Shared]) -> Option<File> {
     if path.components().any(|part| part == Component::ParentDir) {
         return None;
     }
-    let (dir, rest) = shared.iter().find_map(|dir| Some((dir, path.strip_prefix(&dir.at).ok()?)))?;
+    let (dir, rest) = shared
+        .iter()
+        .find_map(|dir| Some((dir, path.strip_prefix(&dir.at).ok()?)))?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let parts: Vec<PathBuf> = rest.components().map(|part| PathBuf::from(part.as_os_str())).collect();
+    let parts: Vec<PathBuf> = rest
+        .components()
+        .map(|part| PathBuf::from(part.as_os_str()))
+        .collect();
     let (name, parents) = parts.split_last()?;
     let mut at = rustix::fs::open(&dir.source, flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
     for parent in parents {
         at = rustix::fs::openat(&at, parent, flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
     }
-    rustix::fs::openat(&at, name, flags, Mode::empty()).ok().map(File::from)
+    rustix::fs::openat(&at, name, flags, Mode::empty())
+        .ok()
+        .map(File::from)
 }

@@ -13,7 +13,10 @@ pub fn listen(
     interval: Duration,
     mut accept: impl FnMut(UnixStream),
 ) {
-    let timeout = Timespec { tv_sec: interval.as_secs() as i64, tv_nsec: i64::from(interval.subsec_nanos()) };
+    let timeout = Timespec {
+        tv_sec: interval.as_secs() as i64,
+        tv_nsec: i64::from(interval.subsec_nanos()),
+    };
     while !stop.load(Ordering::Relaxed) {
         let ready = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&timeout));
         if matches!(ready, Ok(count) if count > 0)

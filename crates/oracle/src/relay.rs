@@ -61,10 +61,16 @@ impl Descriptors {
     pub(crate) fn new(caller: [OwnedFd; 3], output: u64) -> io::Result<(Self, Pump)> {
         let kinds = [kind(&caller[0]), kind(&caller[1]), kind(&caller[2])];
         let offsets = std::array::from_fn(|index| {
-            (kinds[index] == "file").then(|| offset(&caller[index])).flatten()
+            (kinds[index] == "file")
+                .then(|| offset(&caller[index]))
+                .flatten()
         });
         let input = offsets[0].and_then(|start| hash_range(&caller[0], start, None));
-        let mut pump = Pump { lanes: Vec::new(), of: [None, None], left: output };
+        let mut pump = Pump {
+            lanes: Vec::new(),
+            of: [None, None],
+            left: output,
+        };
         let mut replaced = [None, None];
         for index in [0, 1] {
             let fd = &caller[index + 1];
@@ -89,13 +95,25 @@ impl Descriptors {
             });
             replaced[index] = Some(to);
         }
-        Ok((Descriptors { caller, kinds, offsets, input, replaced }, pump))
+        Ok((
+            Descriptors {
+                caller,
+                kinds,
+                offsets,
+                input,
+                replaced,
+            },
+            pump,
+        ))
     }
 
     /// What the reference gets.
     pub(crate) fn for_reference(&self) -> [BorrowedFd<'_>; 3] {
         let output = |index: usize| {
-            self.replaced[index].as_ref().unwrap_or(&self.caller[index + 1]).as_fd()
+            self.replaced[index]
+                .as_ref()
+                .unwrap_or(&self.caller[index + 1])
+                .as_fd()
         };
         [self.caller[0].as_fd(), output(0), output(1)]
     }
@@ -121,7 +139,10 @@ impl Descriptors {
                     }),
                 },
             };
-            Descriptor { kind: self.kinds[index], content }
+            Descriptor {
+                kind: self.kinds[index],
+                content,
+            }
         })
     }
 }
@@ -133,7 +154,9 @@ impl Pump {
             .iter()
             .filter_map(|lane| {
                 if lane.pending.is_empty() {
-                    lane.from.as_ref().map(|from| PollFd::new(from, PollFlags::IN))
+                    lane.from
+                        .as_ref()
+                        .map(|from| PollFd::new(from, PollFlags::IN))
                 } else {
                     Some(PollFd::new(&lane.to, PollFlags::OUT))
                 }
@@ -149,7 +172,9 @@ impl Pump {
 
     /// Whether everything has passed.
     pub(crate) fn is_done(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.from.is_none() && lane.pending.is_empty())
+        self.lanes
+            .iter()
+            .all(|lane| lane.from.is_none() && lane.pending.is_empty())
     }
 }
 
@@ -183,7 +208,13 @@ impl Lane {
     /// Writes one chunk if the caller's end takes it; false when it must wait.
     fn write(&mut self) -> bool {
         let mut polled = [PollFd::new(&self.to, PollFlags::OUT)];
-        let ready = rustix::event::poll(&mut polled, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }));
+        let ready = rustix::event::poll(
+            &mut polled,
+            Some(&rustix::event::Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            }),
+        );
         if !matches!(ready, Ok(count) if count > 0) {
             return false;
         }

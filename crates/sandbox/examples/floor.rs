@@ -1,5 +1,9 @@
 //! Prints the cost of one `/bin/true` in a worker, over the same program spawned bare, in one run.
-#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement for people")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement for people"
+)]
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,7 +13,12 @@ use sandbox::{Command, Conditions, Limits, Scratch, Spec, Syscalls, Worker};
 fn main() {
     sandbox::entry();
     let n = 2000;
-    let scratch = |at: &str| Scratch { at: at.into(), bytes: 8 << 20, inodes: 1000, executable: false };
+    let scratch = |at: &str| Scratch {
+        at: at.into(),
+        bytes: 8 << 20,
+        inodes: 1000,
+        executable: false,
+    };
     let mut worker = Worker::start(&Spec {
         rootfs: PathBuf::from("/"),
         mounts: Vec::new(),
@@ -45,7 +54,9 @@ fn main() {
     for _ in 0..3 {
         let start = Instant::now();
         for _ in 0..n {
-            std::process::Command::new("/usr/bin/true").output().expect("true runs");
+            std::process::Command::new("/usr/bin/true")
+                .output()
+                .expect("true runs");
         }
         let bare = start.elapsed() / n;
         let start = Instant::now();
@@ -53,6 +64,9 @@ fn main() {
             worker.run(&command, b"").expect("true runs");
         }
         let boxed = start.elapsed() / n;
-        println!("bare {bare:?}, in a worker {boxed:?}, ratio {:.2}", boxed.as_secs_f64() / bare.as_secs_f64());
+        println!(
+            "bare {bare:?}, in a worker {boxed:?}, ratio {:.2}",
+            boxed.as_secs_f64() / bare.as_secs_f64()
+        );
     }
 }

@@ -63,7 +63,9 @@ fn mount_point(mounts: &str, controller: &str, group: &str) -> Option<PathBuf> {
         if matches {
             let mut left = left.split(' ');
             let (root, point) = (left.nth(3)?, left.next()?);
-            let below = group.strip_prefix(root.trim_end_matches('/')).unwrap_or(group);
+            let below = group
+                .strip_prefix(root.trim_end_matches('/'))
+                .unwrap_or(group);
             return Some(Path::new(point).join(below.trim_start_matches('/')));
         }
     }
@@ -80,18 +82,25 @@ fn make(parent: &Path) -> io::Result<PathBuf> {
 impl Group {
     /// Makes a group with these limits, or says why none can be had.
     pub(crate) fn new(memory: u64, processes: u64) -> io::Result<Self> {
-        let (version, parent) = own("memory")
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no control groups are mounted"))?;
+        let (version, parent) = own("memory").ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, "no control groups are mounted")
+        })?;
         // The keeper and the init count too.
         let processes = processes.saturating_add(2).to_string();
-        let mut group = Group { version, directories: Vec::new() };
+        let mut group = Group {
+            version,
+            directories: Vec::new(),
+        };
         match version {
             Version::One => {
                 let directory = make(&parent)?;
                 group.directories.push(directory.clone());
                 fs::write(directory.join("memory.limit_in_bytes"), memory.to_string())?;
                 // Absent where swap is not accounted; then there is no swap to limit or no way to.
-                let _ = fs::write(directory.join("memory.memsw.limit_in_bytes"), memory.to_string());
+                let _ = fs::write(
+                    directory.join("memory.memsw.limit_in_bytes"),
+                    memory.to_string(),
+                );
                 let (_, parent) = own("pids").ok_or(io::ErrorKind::NotFound)?;
                 let directory = make(&parent)?;
                 group.directories.push(directory.clone());
@@ -122,7 +131,8 @@ impl Group {
                 .get(index)
                 .and_then(|directory| fs::read_to_string(directory.join(file)).ok())
                 .and_then(|text| {
-                    text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+                    text.lines()
+                        .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
                 })
                 .unwrap_or(0)
         };
@@ -170,9 +180,15 @@ mod tests {
 32 22 0:28 /docker/x /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
 ";
         let found = |controller, group| mount_point(mounts, controller, group);
-        assert_eq!(found("memory", "/a/b"), Some("/sys/fs/cgroup/memory/a/b".into()));
+        assert_eq!(
+            found("memory", "/a/b"),
+            Some("/sys/fs/cgroup/memory/a/b".into())
+        );
         assert_eq!(found("", "/"), Some("/sys/fs/cgroup/unified/".into()));
-        assert_eq!(found("pids", "/docker/x/y"), Some("/sys/fs/cgroup/pids/y".into()));
+        assert_eq!(
+            found("pids", "/docker/x/y"),
+            Some("/sys/fs/cgroup/pids/y".into())
+        );
         assert_eq!(found("cpu", "/"), None);
     }
 }

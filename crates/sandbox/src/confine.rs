@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreated, RulesetCreatedAttr,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr,
 };
 
 /// File rights of the first Landlock version, in every kernel since 5.13; each is required, none is best effort.
@@ -33,11 +33,20 @@ fn allow(
         let handle = match PathFd::new(path) {
             Ok(handle) => handle,
             Err(error) => {
-                return Err(io::Error::other(format!("landlock: {}: {error}", path.display())));
+                return Err(io::Error::other(format!(
+                    "landlock: {}: {error}",
+                    path.display()
+                )));
             }
         };
-        let rights = if path.is_dir() { rights } else { rights & AccessFs::from_file(VERSION) };
-        rules = rules.add_rule(PathBeneath::new(handle, rights)).map_err(describe)?;
+        let rights = if path.is_dir() {
+            rights
+        } else {
+            rights & AccessFs::from_file(VERSION)
+        };
+        rules = rules
+            .add_rule(PathBeneath::new(handle, rights))
+            .map_err(describe)?;
     }
     Ok(rules)
 }
@@ -57,7 +66,11 @@ pub(crate) fn read_and_write(read: &[PathBuf], write: &[PathBuf]) -> io::Result<
     let all = AccessFs::from_all(VERSION);
     let reading = AccessFs::ReadFile | AccessFs::ReadDir;
     let rules = allow(create(all)?, read, reading)?;
-    finish(allow(rules, write, all & !BitFlags::from(AccessFs::Execute))?)
+    finish(allow(
+        rules,
+        write,
+        all & !BitFlags::from(AccessFs::Execute),
+    )?)
 }
 
 /// Whether this kernel can hold such rules.

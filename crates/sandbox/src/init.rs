@@ -23,12 +23,18 @@ pub(crate) fn run(mut keeper: UnixStream, spec: &Spec, trees: root::Trees) -> ! 
     sys::ignore_signal(libc::SIGCHLD);
     let result = sys::die_with_parent().and_then(|()| {
         // Opened before the root changes: commands see a process file system without it.
-        let last_pid = std::fs::OpenOptions::new().write(true).open("/proc/sys/kernel/ns_last_pid");
+        let last_pid = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/proc/sys/kernel/ns_last_pid");
         root::build(spec, trees)?;
         let keep = CapabilitySet::CHECKPOINT_RESTORE;
         set_capabilities(
             None,
-            CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() },
+            CapabilitySets {
+                effective: keep,
+                permitted: keep,
+                inheritable: CapabilitySet::empty(),
+            },
         )?;
         sys::make_undumpable()?;
         Ok(last_pid.ok())

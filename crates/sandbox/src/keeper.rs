@@ -23,7 +23,10 @@ pub(crate) const KEEPER_NAME: &str = "mirrorcode-sandbox-keeper";
 /// A program that uses [`crate::Worker`] calls this first in `main`, before it starts a thread: the
 /// keeper must be alone in its process to fork.
 pub fn entry() {
-    if std::env::args_os().next().is_some_and(|name| name == KEEPER_NAME) {
+    if std::env::args_os()
+        .next()
+        .is_some_and(|name| name == KEEPER_NAME)
+    {
         let socket = UnixStream::from(sys::adopt(0));
         let status = match serve(&socket) {
             Ok(()) => 0,
@@ -56,7 +59,10 @@ trait Step<T> {
 
 impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
     fn step(self, step: &'static str) -> Result<T, Broken> {
-        self.map_err(|error| Broken { step, error: error.into() })
+        self.map_err(|error| Broken {
+            step,
+            error: error.into(),
+        })
     }
 }
 
@@ -73,11 +79,22 @@ fn serve(socket: &UnixStream) -> Result<(), Broken> {
     wire::send(socket, &FromKeeper::Ready, &[], &[]).step("send")?;
     let common = Confinement {
         filter: seccomp::program(spec.syscalls).step("seccomp")?,
-        execute: spec.execute.as_deref().map(confine::execute_only).transpose().step("landlock")?,
+        execute: spec
+            .execute
+            .as_deref()
+            .map(confine::execute_only)
+            .transpose()
+            .step("landlock")?,
         // The init and the keeper are of the same user.
         processes: spec.processes.saturating_add(2),
     };
-    let mut keeper = Keeper { socket, spec: &spec, init, common, stack: Stack::new() };
+    let mut keeper = Keeper {
+        socket,
+        spec: &spec,
+        init,
+        common,
+        stack: Stack::new(),
+    };
     loop {
         let Some((message, descriptors)) = wire::receive(socket).step("receive")? else {
             return Ok(());
@@ -200,25 +217,30 @@ impl Keeper<'_> {
         for scratch in &self.spec.scratch {
             scratch::mount(scratch).step("scratch")?;
         }
-        let (ending, usage, collected) = match scratch::place(files, command.conditions.reverse_files) {
-            Ok(()) => {
-                let stdio = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-                let (ending, usage) = self.run_placed(command, stdio)?;
-                drop((stdin, stdout, stderr));
-                if !command.keep_background {
-                    self.sweep(INIT_ID)?;
+        let (ending, usage, collected) =
+            match scratch::place(files, command.conditions.reverse_files) {
+                Ok(()) => {
+                    let stdio = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+                    let (ending, usage) = self.run_placed(command, stdio)?;
+                    drop((stdin, stdout, stderr));
+                    if !command.keep_background {
+                        self.sweep(INIT_ID)?;
+                    }
+                    self.read_back(command, ending, usage)?
                 }
-                self.read_back(command, ending, usage)?
-            }
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                (Ending::Limited(Limit::Disk), Usage::default(), Vec::new())
-            }
-            Err(error) => return Err(error).step("files"),
-        };
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    (Ending::Limited(Limit::Disk), Usage::default(), Vec::new())
+                }
+                Err(error) => return Err(error).step("files"),
+            };
         for scratch in &self.spec.scratch {
             scratch::unmount(scratch).step("scratch")?;
         }
-        let answer = FromKeeper::Ended { ending, usage, files: wire::headers(&collected) };
+        let answer = FromKeeper::Ended {
+            ending,
+            usage,
+            files: wire::headers(&collected),
+        };
         wire::send(self.socket, &answer, &collected, &[]).step("send")
     }
 
@@ -237,7 +259,9 @@ impl Keeper<'_> {
             }
             None => None,
         };
-        let guard = guard.as_ref().map(|(rules, number)| (rules.as_fd(), *number));
+        let guard = guard
+            .as_ref()
+            .map(|(rules, number)| (rules.as_fd(), *number));
         let start = Instant::now();
         let started = match launch::launch(command, stdio, guard, &self.common, &mut self.stack) {
             Ok(started) => started,
@@ -289,7 +313,10 @@ impl Keeper<'_> {
                 PollFd::new(self.socket, PollFlags::IN),
             ];
             wire::retry(|| poll(&mut polled, Some(&timeout))).step("wait")?;
-            let (ended, spoken) = (!polled[0].revents().is_empty(), !polled[1].revents().is_empty());
+            let (ended, spoken) = (
+                !polled[0].revents().is_empty(),
+                !polled[1].revents().is_empty(),
+            );
             if ended {
                 return Ok(Watch::Ended);
             }

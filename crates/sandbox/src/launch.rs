@@ -1,5 +1,8 @@
 //! From the keeper to the running program: one `clone` that shares memory, a fixed list of steps, `execve`.
-#![expect(unsafe_code, reason = "the child shares the keeper's memory between clone and execve")]
+#![expect(
+    unsafe_code,
+    reason = "the child shares the keeper's memory between clone and execve"
+)]
 
 use std::ffi::{CString, c_void};
 use std::io;
@@ -45,8 +48,17 @@ impl Stack {
 
 /// Steps of the child, in order; its number tells which one failed.
 const STEPS: [&str; 11] = [
-    "session", "descriptors", "limits", "processors", "addresses", "directory", "terminal",
-    "capabilities", "landlock", "seccomp", "program",
+    "session",
+    "descriptors",
+    "limits",
+    "processors",
+    "addresses",
+    "directory",
+    "terminal",
+    "capabilities",
+    "landlock",
+    "seccomp",
+    "program",
 ];
 
 #[repr(C)]
@@ -75,15 +87,24 @@ struct Plan {
 }
 
 fn strings(items: impl Iterator<Item = Vec<u8>>) -> io::Result<Vec<CString>> {
-    items.map(|item| CString::new(item).map_err(Into::into)).collect()
+    items
+        .map(|item| CString::new(item).map_err(Into::into))
+        .collect()
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+    strings
+        .iter()
+        .map(|s| s.as_ptr())
+        .chain([std::ptr::null()])
+        .collect()
 }
 
 fn limit(value: u64) -> libc::rlimit {
-    libc::rlimit { rlim_cur: value, rlim_max: value }
+    libc::rlimit {
+        rlim_cur: value,
+        rlim_max: value,
+    }
 }
 
 /// Starts a command in the process namespace for the keeper's children.
@@ -101,13 +122,13 @@ pub(crate) fn launch(
         .map_err(|_| LaunchError::Program(libc::EINVAL))?;
     let argv = strings(command.argv.iter().map(|a| a.as_bytes().to_vec())).map_err(bad)?;
     let env = strings(
-        command.env.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()),
+        command
+            .env
+            .iter()
+            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()),
     )
     .map_err(bad)?;
-    let (argv, env) = (
-        (pointers(&argv), argv),
-        (pointers(&env), env),
-    );
+    let (argv, env) = ((pointers(&argv), argv), (pointers(&env), env));
     let seconds = command.limits.cpu.as_secs().max(1);
     // Needed: C structures without constructors. Sound: all zeroes are valid values of both.
     // SAFETY: see above.
@@ -125,7 +146,13 @@ pub(crate) fn launch(
         stdio: stdio.map(|fd| fd.as_raw_fd()),
         guard: guard.map(|(fd, number)| (fd.as_raw_fd(), number)),
         limits: [
-            (libc::RLIMIT_CPU, libc::rlimit { rlim_cur: seconds, rlim_max: seconds + 1 }),
+            (
+                libc::RLIMIT_CPU,
+                libc::rlimit {
+                    rlim_cur: seconds,
+                    rlim_max: seconds + 1,
+                },
+            ),
             (libc::RLIMIT_FSIZE, limit(command.limits.file_size)),
             (libc::RLIMIT_NOFILE, limit(command.limits.open_files)),
             (libc::RLIMIT_NPROC, limit(common.processes)),
@@ -173,7 +200,10 @@ pub(crate) fn launch(
     match STEPS[plan.failed_step] {
         // A working directory that is not there is the command's mistake, as the program is.
         "program" | "directory" => Err(LaunchError::Program(plan.error)),
-        step => Err(LaunchError::Step(step, io::Error::from_raw_os_error(plan.error))),
+        step => Err(LaunchError::Step(
+            step,
+            io::Error::from_raw_os_error(plan.error),
+        )),
     }
 }
 
@@ -239,18 +269,29 @@ fn steps(plan: &Plan) -> usize {
             return 6;
         }
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const plan.mask, std::ptr::null_mut());
-        let header = CapHeader { version: 0x2008_0522, pid: 0 };
+        libc::sigprocmask(
+            libc::SIG_SETMASK,
+            &raw const plan.mask,
+            std::ptr::null_mut(),
+        );
+        let header = CapHeader {
+            version: 0x2008_0522,
+            pid: 0,
+        };
         let none = [0u32; 6];
         if libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) < 0 {
             return 7;
         }
-        if plan.execute >= 0
-            && libc::syscall(libc::SYS_landlock_restrict_self, plan.execute, 0) < 0
+        if plan.execute >= 0 && libc::syscall(libc::SYS_landlock_restrict_self, plan.execute, 0) < 0
         {
             return 8;
         }
-        if libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const plan.filter) < 0
+        if libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const plan.filter,
+        ) < 0
         {
             return 9;
         }

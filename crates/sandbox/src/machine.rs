@@ -38,7 +38,11 @@ fn number(path: &str) -> Option<u64> {
 fn user_namespaces() -> Finding {
     let most = number("/proc/sys/user/max_user_namespaces");
     let (present, detail, remedy) = if !fs::exists("/proc/self/ns/user").unwrap_or(false) {
-        (false, "not in this kernel".to_owned(), "use a kernel with CONFIG_USER_NS".to_owned())
+        (
+            false,
+            "not in this kernel".to_owned(),
+            "use a kernel with CONFIG_USER_NS".to_owned(),
+        )
     } else if most == Some(0) {
         (
             false,
@@ -58,9 +62,19 @@ fn user_namespaces() -> Finding {
             "as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0".to_owned(),
         )
     } else {
-        (true, most.map_or_else(|| "allowed".to_owned(), |most| format!("up to {most}")), String::new())
+        (
+            true,
+            most.map_or_else(|| "allowed".to_owned(), |most| format!("up to {most}")),
+            String::new(),
+        )
     };
-    Finding { name: "user namespaces", need: Need::Required, present, detail, remedy }
+    Finding {
+        name: "user namespaces",
+        need: Need::Required,
+        present,
+        detail,
+        remedy,
+    }
 }
 
 fn landlock() -> Finding {
@@ -72,13 +86,23 @@ fn landlock() -> Finding {
             "use Linux 5.13 or newer and start it with `landlock` in its lsm= list".to_owned(),
         ),
     };
-    Finding { name: "Landlock", need: Need::Required, present, detail, remedy }
+    Finding {
+        name: "Landlock",
+        need: Need::Required,
+        present,
+        detail,
+        remedy,
+    }
 }
 
 fn seccomp() -> Finding {
     let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
     let present = actions.split_whitespace().any(|action| action == "errno");
-    let remedy = if present { "" } else { "use a kernel with CONFIG_SECCOMP_FILTER" };
+    let remedy = if present {
+        ""
+    } else {
+        "use a kernel with CONFIG_SECCOMP_FILTER"
+    };
     Finding {
         name: "seccomp filters",
         need: Need::Required,
@@ -100,7 +124,13 @@ fn control_groups() -> Finding {
                 .to_owned(),
         ),
     };
-    Finding { name: "control groups", need: Need::Helpful, present, detail, remedy }
+    Finding {
+        name: "control groups",
+        need: Need::Helpful,
+        present,
+        detail,
+        remedy,
+    }
 }
 
 /// Looks at everything a sandbox stands on.

@@ -11,8 +11,8 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 
 use crate::spec::{Mount, Source, Spec, Syscalls};
@@ -33,8 +33,15 @@ pub(crate) struct Trees {
 }
 
 enum Top {
-    Link { name: PathBuf, to: PathBuf },
-    Tree { name: PathBuf, tree: OwnedFd, directory: bool },
+    Link {
+        name: PathBuf,
+        to: PathBuf,
+    },
+    Tree {
+        name: PathBuf,
+        tree: OwnedFd,
+        directory: bool,
+    },
 }
 
 fn at(path: &Path, error: impl Into<io::Error>) -> io::Error {
@@ -51,14 +58,26 @@ fn open(path: &Path) -> io::Result<OwnedFd> {
 
 /// Opens everything that [`build`] will mount.
 pub(crate) fn open_trees(spec: &Spec) -> io::Result<Trees> {
-    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    rustix::mount::mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )?;
     let mut taken: Vec<PathBuf> = PROVIDED.iter().map(PathBuf::from).collect();
-    let named = spec.mounts.iter().map(|mount| &mount.at).chain(spec.scratch.iter().map(|s| &s.at));
+    let named = spec
+        .mounts
+        .iter()
+        .map(|mount| &mount.at)
+        .chain(spec.scratch.iter().map(|s| &s.at));
     // A mount at the top level replaces what the image has there.
     taken.extend(named.filter_map(|path| {
-        let mut parts = path.components().filter(|part| matches!(part, Component::Normal(_)));
+        let mut parts = path
+            .components()
+            .filter(|part| matches!(part, Component::Normal(_)));
         let first = parts.next()?;
-        parts.next().is_none().then(|| PathBuf::from(first.as_os_str()))
+        parts
+            .next()
+            .is_none()
+            .then(|| PathBuf::from(first.as_os_str()))
     }));
     let mut image = Vec::new();
     for entry in fs::read_dir(&spec.rootfs).map_err(|error| at(&spec.rootfs, error))? {
@@ -69,14 +88,21 @@ pub(crate) fn open_trees(spec: &Spec) -> io::Result<Trees> {
         }
         let kind = entry.file_type()?;
         if kind.is_symlink() {
-            image.push(Top::Link { to: fs::read_link(entry.path())?, name });
+            image.push(Top::Link {
+                to: fs::read_link(entry.path())?,
+                name,
+            });
         } else if kind.is_dir() || kind.is_file() {
             let tree = open(&entry.path())?;
             sys::set_mount_flags(
                 &tree,
                 sys::MOUNT_READ_ONLY | sys::MOUNT_NO_SUID | sys::MOUNT_NO_DEVICES,
             )?;
-            image.push(Top::Tree { name, tree, directory: kind.is_dir() });
+            image.push(Top::Tree {
+                name,
+                tree,
+                directory: kind.is_dir(),
+            });
         }
     }
     let mounts = spec
@@ -103,12 +129,23 @@ pub(crate) fn open_trees(spec: &Spec) -> io::Result<Trees> {
             Ok((name, tree))
         })
         .collect::<io::Result<_>>()?;
-    Ok(Trees { image, mounts, devices })
+    Ok(Trees {
+        image,
+        mounts,
+        devices,
+    })
 }
 
-fn new_filesystem(name: &str, options: &[(&str, &str)], flags: MountAttrFlags) -> io::Result<OwnedFd> {
+fn new_filesystem(
+    name: &str,
+    options: &[(&str, &str)],
+    flags: MountAttrFlags,
+) -> io::Result<OwnedFd> {
     let named = |error: rustix::io::Errno| {
-        io::Error::new(error.kind(), format!("cannot make a {name} file system: {error}"))
+        io::Error::new(
+            error.kind(),
+            format!("cannot make a {name} file system: {error}"),
+        )
     };
     let context = rustix::mount::fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC).map_err(named)?;
     for (key, value) in options {
@@ -126,7 +163,9 @@ fn attach(tree: impl AsFd, to: impl AsRef<Path>) -> io::Result<()> {
 
 /// A path inside, seen from the directory that will be the root.
 fn below(path: &Path) -> PathBuf {
-    path.components().filter(|part| matches!(part, Component::Normal(_))).collect()
+    path.components()
+        .filter(|part| matches!(part, Component::Normal(_)))
+        .collect()
 }
 
 fn make_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
@@ -148,8 +187,16 @@ pub(crate) fn build(spec: &Spec, trees: Trees) -> io::Result<()> {
     for top in trees.image {
         match top {
             Top::Link { name, to } => std::os::unix::fs::symlink(to, name)?,
-            Top::Tree { name, tree, directory } => {
-                if directory { fs::create_dir(&name)? } else { fs::write(&name, "")? }
+            Top::Tree {
+                name,
+                tree,
+                directory,
+            } => {
+                if directory {
+                    fs::create_dir(&name)?
+                } else {
+                    fs::write(&name, "")?
+                }
                 attach(&tree, &name)?;
             }
         }

@@ -50,18 +50,38 @@ pub(crate) fn place(files: &[File], reverse: bool) -> io::Result<()> {
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("{}: {error}", file.path.display()))
         };
-        if !file.path.is_absolute() || file.path.components().any(|part| part == Component::ParentDir) {
+        if !file.path.is_absolute()
+            || file
+                .path
+                .components()
+                .any(|part| part == Component::ParentDir)
+        {
             return Err(named(io::Error::from(io::ErrorKind::InvalidInput)));
         }
         if let Some(parent) = file.path.parent() {
-            DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(named)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(parent)
+                .map_err(named)?;
         }
         let mode = if file.executable { 0o755 } else { 0o644 };
         let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW);
-        options.open(&file.path).and_then(|mut out| out.write_all(&file.bytes)).map_err(named)
+        options
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .custom_flags(libc::O_NOFOLLOW);
+        options
+            .open(&file.path)
+            .and_then(|mut out| out.write_all(&file.bytes))
+            .map_err(named)
     };
-    if reverse { files.iter().rev().try_for_each(write) } else { files.iter().try_for_each(write) }
+    if reverse {
+        files.iter().rev().try_for_each(write)
+    } else {
+        files.iter().try_for_each(write)
+    }
 }
 
 /// Why files could not be collected.
@@ -89,10 +109,23 @@ pub(crate) fn collect(wanted: &[Collect]) -> Result<Vec<File>, CollectError> {
     let mut files = Vec::new();
     for wish in wanted {
         let mut budget = wish.bytes;
-        let Some(parent) = wish.path.parent() else { continue };
-        let Some(name) = wish.path.file_name() else { continue };
-        let Some(dir) = open_below_root(parent)? else { continue };
-        read_entry(dir.as_fd(), name.as_bytes(), &wish.path, 0, &mut budget, &mut files)?;
+        let Some(parent) = wish.path.parent() else {
+            continue;
+        };
+        let Some(name) = wish.path.file_name() else {
+            continue;
+        };
+        let Some(dir) = open_below_root(parent)? else {
+            continue;
+        };
+        read_entry(
+            dir.as_fd(),
+            name.as_bytes(),
+            &wish.path,
+            0,
+            &mut budget,
+            &mut files,
+        )?;
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
@@ -103,7 +136,9 @@ fn open_below_root(path: &Path) -> Result<Option<OwnedFd>, CollectError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut dir = rustix::fs::open("/", flags, Mode::empty())?;
     for part in path.components() {
-        let Component::Normal(name) = part else { continue };
+        let Component::Normal(name) = part else {
+            continue;
+        };
         match rustix::fs::openat(&dir, name, flags, Mode::empty()) {
             Ok(next) => dir = next,
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
@@ -144,7 +179,9 @@ fn read_entry(
             }
             let mut bytes = Vec::new();
             match open(OFlags::empty()) {
-                Ok(fd) => fs::File::from(fd).take(*budget + 1).read_to_end(&mut bytes)?,
+                Ok(fd) => fs::File::from(fd)
+                    .take(*budget + 1)
+                    .read_to_end(&mut bytes)?,
                 // The command took its own right to read away: there is nothing to collect.
                 Err(Errno::ACCESS) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -152,7 +189,11 @@ fn read_entry(
             let length = bytes.len() as u64;
             *budget = budget.checked_sub(length).ok_or(CollectError::TooMuch)?;
             let executable = stat.st_mode & 0o111 != 0;
-            files.push(File { path: path.to_owned(), bytes, executable });
+            files.push(File {
+                path: path.to_owned(),
+                bytes,
+                executable,
+            });
         }
         FileType::Directory => {
             if depth >= MOST_DEPTH {

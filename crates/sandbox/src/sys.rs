@@ -6,7 +6,11 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 #[repr(C)]
@@ -28,7 +32,12 @@ pub(crate) fn set_one_mount_flags(fd: impl AsFd, set: u64) -> io::Result<()> {
 }
 
 fn mount_setattr(fd: impl AsFd, set: u64, depth: libc::c_int) -> io::Result<()> {
-    let attr = MountAttr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let attr = MountAttr {
+        attr_set: set,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
     let flags = libc::AT_EMPTY_PATH | depth;
     // Needed: rustix has no mount_setattr. Sound: the path is an empty C string and `attr` is a live
     // structure of exactly the size that is passed; the kernel only reads both.
@@ -184,7 +193,13 @@ pub(crate) fn mount_tmpfs(at: &CStr, flags: libc::c_ulong, data: &CStr) -> io::R
     // pointers are live C strings that the kernel only reads.
     // SAFETY: see above.
     let result = unsafe {
-        libc::mount(c"tmpfs".as_ptr(), at.as_ptr(), c"tmpfs".as_ptr(), flags, data.as_ptr().cast())
+        libc::mount(
+            c"tmpfs".as_ptr(),
+            at.as_ptr(),
+            c"tmpfs".as_ptr(),
+            flags,
+            data.as_ptr().cast(),
+        )
     };
     check(result.into()).map(drop)
 }
@@ -210,8 +225,19 @@ pub(crate) fn drop_bounding(capability: u32) -> io::Result<()> {
     // Needed: rustix's version wants a known capability; this one runs to the end of the kernel's list.
     // Sound: no pointers.
     // SAFETY: see above.
-    check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) }.into())
-        .map(drop)
+    check(
+        unsafe {
+            libc::prctl(
+                libc::PR_CAPBSET_DROP,
+                libc::c_ulong::from(capability),
+                0,
+                0,
+                0,
+            )
+        }
+        .into(),
+    )
+    .map(drop)
 }
 
 /// Sends a signal to a process group.

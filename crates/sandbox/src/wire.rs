@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -20,7 +20,10 @@ pub(crate) enum ToKeeper {
     /// The user and group maps are written.
     Mapped,
     /// Run; standard input, output and error come as descriptors.
-    Run { command: Box<Command>, files: Vec<FileHeader> },
+    Run {
+        command: Box<Command>,
+        files: Vec<FileHeader>,
+    },
     /// End the running command, for this reason.
     End(Ending),
     /// Deliver a signal to the running command's process group.
@@ -35,9 +38,17 @@ pub(crate) enum FromKeeper {
     /// The place is built.
     Ready,
     /// It could not be built, or can no longer be kept clean.
-    Broken { step: String, error: String, code: i32 },
+    Broken {
+        step: String,
+        error: String,
+        code: i32,
+    },
     /// The command has ended.
-    Ended { ending: Ending, usage: Usage, files: Vec<FileHeader> },
+    Ended {
+        ending: Ending,
+        usage: Usage,
+        files: Vec<FileHeader>,
+    },
 }
 
 /// A file whose bytes follow the header.
@@ -84,7 +95,12 @@ pub(crate) fn send(
     let mut rest: &[u8] = &frame;
     while !rest.is_empty() {
         let sent = retry(|| {
-            sendmsg(socket.as_fd(), &[IoSlice::new(rest)], &mut ancillary, SendFlags::NOSIGNAL)
+            sendmsg(
+                socket.as_fd(),
+                &[IoSlice::new(rest)],
+                &mut ancillary,
+                SendFlags::NOSIGNAL,
+            )
         })?;
         rest = &rest[sent..];
         ancillary.clear();
@@ -92,8 +108,7 @@ pub(crate) fn send(
     for file in files {
         let mut rest: &[u8] = &file.bytes;
         while !rest.is_empty() {
-            let sent =
-                retry(|| rustix::net::send(socket.as_fd(), rest, SendFlags::NOSIGNAL))?;
+            let sent = retry(|| rustix::net::send(socket.as_fd(), rest, SendFlags::NOSIGNAL))?;
             rest = &rest[sent..];
         }
     }
@@ -122,7 +137,9 @@ pub(crate) fn receive<M: DeserializeOwned>(
 
 /// Receives the bytes that follow a message.
 pub(crate) fn receive_files(socket: impl AsFd, headers: Vec<FileHeader>) -> io::Result<Vec<File>> {
-    let total = headers.iter().fold(0u64, |sum, header| sum.saturating_add(header.length));
+    let total = headers
+        .iter()
+        .fold(0u64, |sum, header| sum.saturating_add(header.length));
     if total > MOST_BYTES {
         return Err(io::Error::other("message files too large"));
     }
@@ -132,7 +149,11 @@ pub(crate) fn receive_files(socket: impl AsFd, headers: Vec<FileHeader>) -> io::
         if !fill(&socket, &mut bytes, None)? {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        files.push(File { path: header.path.into(), bytes, executable: header.executable });
+        files.push(File {
+            path: header.path.into(),
+            bytes,
+            executable: header.executable,
+        });
     }
     Ok(files)
 }
@@ -162,7 +183,11 @@ fn fill(
             }
         }
         if received.bytes == 0 {
-            return if filled == 0 { Ok(false) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+            return if filled == 0 {
+                Ok(false)
+            } else {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            };
         }
         filled += received.bytes;
     }

@@ -124,7 +124,10 @@ impl Worker {
                 &own
             }
         };
-        #[expect(clippy::disallowed_methods, reason = "the keeper is what makes the sandbox")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the keeper is what makes the sandbox"
+        )]
         let keeper = std::process::Command::new(program)
             .arg0(KEEPER_NAME)
             .env_clear()
@@ -137,7 +140,12 @@ impl Worker {
         let group = Group::new(spec.memory, spec.processes)
             .and_then(|group| group.add(keeper.id()).map(|()| group))
             .ok();
-        let worker = Worker { keeper, socket, group, seen: Events::default() };
+        let worker = Worker {
+            keeper,
+            socket,
+            group,
+            seen: Events::default(),
+        };
         worker.send(&ToKeeper::Build(Box::new(spec.clone())))?;
         worker.expect_setup(|message| matches!(message, FromKeeper::Unshared))?;
         worker.write_maps()?;
@@ -180,9 +188,11 @@ impl Worker {
             user => (user, rustix::process::getegid().as_raw()),
         };
         let write = |file: &str, text: String| {
-            std::fs::write(format!("/proc/{pid}/{file}"), text).map_err(|error| Error::NoNamespaces {
-                step: format!("user namespace: {file}"),
-                error: error.to_string(),
+            std::fs::write(format!("/proc/{pid}/{file}"), text).map_err(|error| {
+                Error::NoNamespaces {
+                    step: format!("user namespace: {file}"),
+                    error: error.to_string(),
+                }
             })
         };
         if user != OUTER_ID_WHEN_ROOT {
@@ -201,7 +211,11 @@ impl Worker {
     ///
     /// # Errors
     /// When the keeper is gone. A program that cannot be started is an [`Outcome`], not an error.
-    pub fn begin(&mut self, command: &Command, streams: &Streams<'_>) -> Result<Running<'_>, Error> {
+    pub fn begin(
+        &mut self,
+        command: &Command,
+        streams: &Streams<'_>,
+    ) -> Result<Running<'_>, Error> {
         let message = ToKeeper::Run {
             command: Box::new(command.clone()),
             files: wire::headers(&command.files),
@@ -210,7 +224,11 @@ impl Worker {
         wire::send(&self.socket, &message, &command.files, &fds)
             .map_err(|error| Error::Lost(error.to_string()))?;
         let deadline = Instant::now() + command.limits.wall + GRACE;
-        Ok(Running { worker: self, deadline, forced: None })
+        Ok(Running {
+            worker: self,
+            deadline,
+            forced: None,
+        })
     }
 
     /// Runs a command to its end with `stdin` as input and returns what it printed.
@@ -223,7 +241,11 @@ impl Worker {
             1 => stdout.extend_from_slice(bytes),
             _ => stderr.extend_from_slice(bytes),
         })?;
-        Ok(Captured { outcome, stdout, stderr })
+        Ok(Captured {
+            outcome,
+            stdout,
+            stderr,
+        })
     }
 
     /// As [`Worker::run`], but hands each piece of output over as it comes, with its descriptor number.
@@ -236,12 +258,20 @@ impl Worker {
         stdin: &[u8],
         sink: &mut dyn FnMut(u8, &[u8]),
     ) -> Result<Outcome, Error> {
-        let pipe = |what| pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::Io { what, error: e.into() });
+        let pipe = |what| {
+            pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::Io {
+                what,
+                error: e.into(),
+            })
+        };
         let (in_read, in_write) = pipe("pipe for standard input")?;
         let (out_read, out_write) = pipe("pipe for standard output")?;
         let (err_read, err_write) = pipe("pipe for standard error")?;
-        let streams =
-            Streams { stdin: in_read.as_fd(), stdout: out_write.as_fd(), stderr: err_write.as_fd() };
+        let streams = Streams {
+            stdin: in_read.as_fd(),
+            stdout: out_write.as_fd(),
+            stderr: err_write.as_fd(),
+        };
         let mut running = self.begin(command, &streams)?;
         drop((in_read, out_write, err_write));
         let mut pump = Pump {
@@ -325,15 +355,28 @@ impl Running<'_> {
                 }
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
-                Err(error) => return Err(Error::Io { what: "poll", error: error.into() }),
+                Err(error) => {
+                    return Err(Error::Io {
+                        what: "poll",
+                        error: error.into(),
+                    });
+                }
             }
         }
         match self.worker.receive()? {
-            FromKeeper::Ended { ending, usage, files } => {
+            FromKeeper::Ended {
+                ending,
+                usage,
+                files,
+            } => {
                 let files = wire::receive_files(&self.worker.socket, files)
                     .map_err(|error| Error::Lost(error.to_string()))?;
                 let ending = self.worker.explain(ending);
-                Ok(Outcome { ending, usage, files })
+                Ok(Outcome {
+                    ending,
+                    usage,
+                    files,
+                })
             }
             FromKeeper::Broken { step, error, .. } => Err(Error::Broken { step, error }),
             _ => Err(Error::Lost("it spoke out of turn".to_owned())),
@@ -344,7 +387,9 @@ impl Running<'_> {
 impl Worker {
     /// Names the limit behind an ending, where the control group knows it.
     fn explain(&mut self, ending: Ending) -> Ending {
-        let Some(group) = &self.group else { return ending };
+        let Some(group) = &self.group else {
+            return ending;
+        };
         // Asking costs two file reads: only an ending that a limit can cause is worth it.
         let suspicious = match ending {
             Ending::Exited(status) => status != 0,
@@ -385,8 +430,12 @@ struct Pump<'a> {
 impl Pump<'_> {
     fn start(&mut self) -> Result<(), Error> {
         for fd in self.input.iter().chain(self.outputs.iter().flatten()) {
-            rustix::fs::fcntl_setfl(fd, rustix::fs::OFlags::NONBLOCK)
-                .map_err(|error| Error::Io { what: "pipe", error: error.into() })?;
+            rustix::fs::fcntl_setfl(fd, rustix::fs::OFlags::NONBLOCK).map_err(|error| {
+                Error::Io {
+                    what: "pipe",
+                    error: error.into(),
+                }
+            })?;
         }
         // Whatever fits into the pipe costs no turn of the loop.
         self.feed();
@@ -413,12 +462,22 @@ impl Pump<'_> {
     fn step(&mut self, running: &mut Running<'_>) -> Result<bool, Error> {
         let timeout = timespec(running.patience());
         let mut polled = vec![PollFd::new(&running.worker.socket, PollFlags::IN)];
-        polled.extend(self.outputs.iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        polled.extend(
+            self.outputs
+                .iter()
+                .flatten()
+                .map(|fd| PollFd::new(fd, PollFlags::IN)),
+        );
         polled.extend(self.input.iter().map(|fd| PollFd::new(fd, PollFlags::OUT)));
         match poll(&mut polled, Some(&timeout)) {
             Ok(0) | Err(Errno::INTR) => return Ok(running.patience().is_zero()),
             Ok(_) => {}
-            Err(error) => return Err(Error::Io { what: "poll", error: error.into() }),
+            Err(error) => {
+                return Err(Error::Io {
+                    what: "poll",
+                    error: error.into(),
+                });
+            }
         }
         let ended = !polled[0].revents().is_empty();
         self.feed();
@@ -459,4 +518,3 @@ impl Pump<'_> {
         self.read();
     }
 }
-

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sandbox::{
-    Captured, Collect, Command, Conditions, Ending, File, Limit, Limits, Mount, Scratch, Source, Spec,
-    Syscalls, Worker,
+    Captured, Collect, Command, Conditions, Ending, File, Limit, Limits, Mount, Scratch, Source,
+    Spec, Syscalls, Worker,
 };
 
 fn spec() -> Spec {
@@ -14,8 +14,18 @@ fn spec() -> Spec {
         rootfs: PathBuf::from("/"),
         mounts: Vec::new(),
         scratch: vec![
-            Scratch { at: "/case".into(), bytes: 8 << 20, inodes: 1000, executable: false },
-            Scratch { at: "/tmp".into(), bytes: 8 << 20, inodes: 1000, executable: false },
+            Scratch {
+                at: "/case".into(),
+                bytes: 8 << 20,
+                inodes: 1000,
+                executable: false,
+            },
+            Scratch {
+                at: "/tmp".into(),
+                bytes: 8 << 20,
+                inodes: 1000,
+                executable: false,
+            },
         ],
         hostname: "sandbox".to_owned(),
         proc: true,
@@ -59,7 +69,11 @@ fn run(worker: &mut Worker, command: &Command, stdin: &[u8]) -> Captured {
 
 fn text(captured: &Captured) -> (Ending, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (captured.outcome.ending, text(&captured.stdout), text(&captured.stderr))
+    (
+        captured.outcome.ending,
+        text(&captured.stdout),
+        text(&captured.stderr),
+    )
 }
 
 #[test]
@@ -78,7 +92,8 @@ fn returns_bytes_status_and_signal() {
 #[test]
 fn every_command_finds_the_same_place() {
     let mut worker = Worker::start(&spec()).unwrap();
-    let look = shell("echo $$; ls -A /case /tmp; touch /case/left /tmp/left; sleep 300 & hostname; id -u");
+    let look =
+        shell("echo $$; ls -A /case /tmp; touch /case/left /tmp/left; sleep 300 & hostname; id -u");
     let first = text(&run(&mut worker, &look, b""));
     assert_eq!(first, text(&run(&mut worker, &look, b"")));
     assert_eq!(first.1, "2\n/case:\n\n/tmp:\nsandbox\n1000\n");
@@ -89,7 +104,11 @@ fn conditions_vary_what_a_command_could_depend_on() {
     let mut worker = Worker::start(&spec()).unwrap();
     let mut look = shell("echo $$; nproc; ls -U in");
     look.files = ["a", "b"]
-        .map(|name| File { path: format!("/case/in/{name}").into(), bytes: Vec::new(), executable: false })
+        .map(|name| File {
+            path: format!("/case/in/{name}").into(),
+            bytes: Vec::new(),
+            executable: false,
+        })
         .to_vec();
     let plain = text(&run(&mut worker, &look, b"")).1;
     look.conditions = Conditions {
@@ -101,7 +120,10 @@ fn conditions_vary_what_a_command_could_depend_on() {
     let varied = text(&run(&mut worker, &look, b"")).1;
     let order = |text: &str| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
     assert!(varied.starts_with("502\n1\n"), "{varied}");
-    assert_eq!(order(&plain), order(&varied).into_iter().rev().collect::<Vec<_>>());
+    assert_eq!(
+        order(&plain),
+        order(&varied).into_iter().rev().collect::<Vec<_>>()
+    );
     look.conditions = Conditions::default();
     assert_eq!(text(&run(&mut worker, &look, b"")).1, plain);
 }
@@ -109,28 +131,61 @@ fn conditions_vary_what_a_command_could_depend_on() {
 #[test]
 fn nothing_is_left_running_and_a_command_cannot_name_its_keeper() {
     let mut worker = Worker::start(&spec()).unwrap();
-    run(&mut worker, &shell("(setsid sleep 300 &) ; (trap '' TERM HUP; sleep 300) &"), b"");
+    run(
+        &mut worker,
+        &shell("(setsid sleep 300 &) ; (trap '' TERM HUP; sleep 300) &"),
+        b"",
+    );
     let seen = run(&mut worker, &shell("ls -d /proc/[0-9]* | wc -l"), b"");
     // The init, the shell, ls and wc.
     assert_eq!(text(&seen).1.trim(), "4");
-    let (ending, _, _) = text(&run(&mut worker, &shell("kill -KILL 1; kill -STOP 1; kill -KILL -1"), b""));
-    assert!(matches!(ending, Ending::Exited(_) | Ending::Signaled(_)), "{ending:?}");
-    assert_eq!(text(&run(&mut worker, &shell("echo alive"), b"")).1, "alive\n");
+    let (ending, _, _) = text(&run(
+        &mut worker,
+        &shell("kill -KILL 1; kill -STOP 1; kill -KILL -1"),
+        b"",
+    ));
+    assert!(
+        matches!(ending, Ending::Exited(_) | Ending::Signaled(_)),
+        "{ending:?}"
+    );
+    assert_eq!(
+        text(&run(&mut worker, &shell("echo alive"), b"")).1,
+        "alive\n"
+    );
 }
 
 #[test]
 fn files_go_in_and_come_back() {
     let mut worker = Worker::start(&spec()).unwrap();
-    let mut copy = shell("cp in/a out && mkdir d && ln -s /etc/passwd d/link && mkfifo d/pipe && echo x >d/f");
-    copy.files = vec![File { path: "/case/in/a".into(), bytes: b"\xff\0".to_vec(), executable: false }];
+    let mut copy =
+        shell("cp in/a out && mkdir d && ln -s /etc/passwd d/link && mkfifo d/pipe && echo x >d/f");
+    copy.files = vec![File {
+        path: "/case/in/a".into(),
+        bytes: b"\xff\0".to_vec(),
+        executable: false,
+    }];
     copy.collect = ["/case/out", "/case/d", "/case/absent"]
-        .map(|path| Collect { path: path.into(), bytes: 1000 })
+        .map(|path| Collect {
+            path: path.into(),
+            bytes: 1000,
+        })
         .to_vec();
     let captured = run(&mut worker, &copy, b"");
-    let files: Vec<_> = captured.outcome.files.iter().map(|f| (f.path.to_str().unwrap(), &f.bytes[..])).collect();
-    assert_eq!(files, [("/case/d/f", &b"x\n"[..]), ("/case/out", b"\xff\0")]);
+    let files: Vec<_> = captured
+        .outcome
+        .files
+        .iter()
+        .map(|f| (f.path.to_str().unwrap(), &f.bytes[..]))
+        .collect();
+    assert_eq!(
+        files,
+        [("/case/d/f", &b"x\n"[..]), ("/case/out", b"\xff\0")]
+    );
     copy.collect[0].bytes = 1;
-    assert_eq!(run(&mut worker, &copy, b"").outcome.ending, Ending::Limited(Limit::Disk));
+    assert_eq!(
+        run(&mut worker, &copy, b"").outcome.ending,
+        Ending::Limited(Limit::Disk)
+    );
 }
 
 #[test]
@@ -138,27 +193,43 @@ fn limits_are_named() {
     let mut worker = Worker::start(&spec()).unwrap();
     let mut slow = shell("sleep 300 & sleep 300");
     slow.limits.wall = Duration::from_millis(200);
-    assert_eq!(run(&mut worker, &slow, b"").outcome.ending, Ending::Limited(Limit::WallTime));
+    assert_eq!(
+        run(&mut worker, &slow, b"").outcome.ending,
+        Ending::Limited(Limit::WallTime)
+    );
     let mut busy = shell("while :; do :; done");
     busy.limits.cpu = Duration::from_secs(1);
-    assert_eq!(run(&mut worker, &busy, b"").outcome.ending, Ending::Limited(Limit::CpuTime));
+    assert_eq!(
+        run(&mut worker, &busy, b"").outcome.ending,
+        Ending::Limited(Limit::CpuTime)
+    );
     let flood = run(&mut worker, &shell("cat /dev/zero"), b"");
     assert_eq!(flood.outcome.ending, Ending::Limited(Limit::Output));
     assert_eq!(flood.stdout.len(), 1 << 20);
     let full = run(&mut worker, &shell("cat /dev/zero >/case/f"), b"");
     assert_eq!(full.outcome.ending, Ending::Limited(Limit::Disk));
-    let inodes = run(&mut worker, &shell("i=0; while : >/tmp/$i; do i=$((i+1)); done"), b"");
+    let inodes = run(
+        &mut worker,
+        &shell("i=0; while : >/tmp/$i; do i=$((i+1)); done"),
+        b"",
+    );
     assert_eq!(inodes.outcome.ending, Ending::Limited(Limit::Disk));
     let bomb = run(&mut worker, &shell("b() { b | b & b; }; b"), b"");
     assert_ne!(bomb.outcome.ending, Ending::Exited(0));
-    assert_eq!(text(&run(&mut worker, &shell("echo alive"), b"")).1, "alive\n");
+    assert_eq!(
+        text(&run(&mut worker, &shell("echo alive"), b"")).1,
+        "alive\n"
+    );
 }
 
 #[test]
 fn the_root_and_the_kernel_are_out_of_reach() {
     let mut outside = spec();
     outside.mounts = vec![Mount {
-        source: Source::Bytes { bytes: b"hello".to_vec(), mode: 0o444 },
+        source: Source::Bytes {
+            bytes: b"hello".to_vec(),
+            mode: 0o444,
+        },
         at: "/given/file".into(),
         writable: false,
     }];
@@ -177,20 +248,47 @@ fn the_root_and_the_kernel_are_out_of_reach() {
         "python3 -c 'import socket; socket.socket(socket.AF_INET)'",
     ] {
         let (ending, _, _) = text(&run(&mut worker, &shell(script), b""));
-        assert!(matches!(ending, Ending::Exited(status) if status != 0), "{script}: {ending:?}");
+        assert!(
+            matches!(ending, Ending::Exited(status) if status != 0),
+            "{script}: {ending:?}"
+        );
     }
-    assert_eq!(text(&run(&mut worker, &shell("cat /given/file"), b"")).1, "hello");
-    let status = text(&run(&mut worker, &shell("grep -E '^(Cap|NoNewPrivs|Seccomp):?' /proc/self/status"), b"")).1;
-    assert!(status.contains("CapEff:\t0000000000000000") && status.contains("CapBnd:\t0000000000000000"), "{status}");
-    assert!(status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"), "{status}");
+    assert_eq!(
+        text(&run(&mut worker, &shell("cat /given/file"), b"")).1,
+        "hello"
+    );
+    let status = text(&run(
+        &mut worker,
+        &shell("grep -E '^(Cap|NoNewPrivs|Seccomp):?' /proc/self/status"),
+        b"",
+    ))
+    .1;
+    assert!(
+        status.contains("CapEff:\t0000000000000000")
+            && status.contains("CapBnd:\t0000000000000000"),
+        "{status}"
+    );
+    assert!(
+        status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"),
+        "{status}"
+    );
 }
 
 #[test]
 fn only_named_programs_run() {
     let mut one = spec();
-    one.execute = Some(vec!["/bin/dash".into(), "/lib64".into(), "/usr/lib".into(), "/lib".into()]);
+    one.execute = Some(vec![
+        "/bin/dash".into(),
+        "/lib64".into(),
+        "/usr/lib".into(),
+        "/lib".into(),
+    ]);
     let mut worker = Worker::start(&one).unwrap();
-    let (ending, stdout, _) = text(&run(&mut worker, &shell("echo yes; /bin/cat </dev/null"), b""));
+    let (ending, stdout, _) = text(&run(
+        &mut worker,
+        &shell("echo yes; /bin/cat </dev/null"),
+        b"",
+    ));
     assert_eq!((ending, stdout.as_str()), (Ending::Exited(126), "yes\n"));
 }
 

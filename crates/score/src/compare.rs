@@ -27,7 +27,12 @@ fn shown(ending: target::Ending) -> String {
 /// The result of one case.
 pub fn compare(case: &Case, split: Split, observed: &Observed) -> CaseResult {
     let (outcome, difference) = judge(case, observed);
-    CaseResult { id: case.id.clone(), split, outcome, difference }
+    CaseResult {
+        id: case.id.clone(),
+        split,
+        outcome,
+        difference,
+    }
 }
 
 fn judge(case: &Case, observed: &Observed) -> (CaseOutcome, Option<Difference>) {
@@ -39,7 +44,10 @@ fn judge(case: &Case, observed: &Observed) -> (CaseOutcome, Option<Difference>) 
         Ending::NotStarted(_) | Ending::Stopped => return (CaseOutcome::Start, None),
     };
     if ending != expect.ending && matches!(ending, target::Ending::Signal(_)) {
-        return (CaseOutcome::Signal, Some(ending_difference(expect.ending, ending)));
+        return (
+            CaseOutcome::Signal,
+            Some(ending_difference(expect.ending, ending)),
+        );
     }
     if let Some(difference) = first_difference("stdout", &expect.stdout.0, &observed.stdout) {
         return (CaseOutcome::Stdout, Some(difference));
@@ -48,7 +56,10 @@ fn judge(case: &Case, observed: &Observed) -> (CaseOutcome, Option<Difference>) 
         return (CaseOutcome::Stderr, Some(difference));
     }
     if ending != expect.ending {
-        return (CaseOutcome::Exit, Some(ending_difference(expect.ending, ending)));
+        return (
+            CaseOutcome::Exit,
+            Some(ending_difference(expect.ending, ending)),
+        );
     }
     for path in &case.inputs.outputs {
         let stream = format!("files/{path}");
@@ -58,9 +69,17 @@ fn judge(case: &Case, observed: &Observed) -> (CaseOutcome, Option<Difference>) 
             (Some(expected), Some(actual)) => first_difference(&stream, &expected.0, actual),
             (expected, _) => {
                 let (there, absent) = ("a file".to_owned(), "no file".to_owned());
-                let (expected, actual) =
-                    if expected.is_some() { (there, absent) } else { (absent, there) };
-                Some(Difference { stream, offset: 0, line: 0, context: Some(Context { expected, actual }) })
+                let (expected, actual) = if expected.is_some() {
+                    (there, absent)
+                } else {
+                    (absent, there)
+                };
+                Some(Difference {
+                    stream,
+                    offset: 0,
+                    line: 0,
+                    context: Some(Context { expected, actual }),
+                })
             }
         };
         if difference.is_some() {
@@ -75,6 +94,9 @@ fn ending_difference(expected: target::Ending, actual: target::Ending) -> Differ
         stream: "exit".to_owned(),
         offset: 0,
         line: 0,
-        context: Some(Context { expected: shown(expected), actual: shown(actual) }),
+        context: Some(Context {
+            expected: shown(expected),
+            actual: shown(actual),
+        }),
     }
 }

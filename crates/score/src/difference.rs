@@ -38,7 +38,14 @@ fn excerpt(bytes: &[u8], offset: usize) -> String {
         text.push('…');
     }
     for chunk in bytes.get(start..end).unwrap_or_default().utf8_chunks() {
-        text.push_str(&chunk.valid().escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""));
+        text.push_str(
+            &chunk
+                .valid()
+                .escape_debug()
+                .to_string()
+                .replace("\\'", "'")
+                .replace("\\\"", "\""),
+        );
         for byte in chunk.invalid() {
             text.push_str(&format!("\\x{byte:02x}"));
         }
@@ -52,8 +59,15 @@ pub fn first_difference(stream: &str, expected: &[u8], actual: &[u8]) -> Option<
     if expected == actual {
         return None;
     }
-    let offset = expected.iter().zip(actual).take_while(|(a, b)| a == b).count();
-    let line = 1 + expected[..offset].iter().filter(|&&byte| byte == b'\n').count();
+    let offset = expected
+        .iter()
+        .zip(actual)
+        .take_while(|(a, b)| a == b)
+        .count();
+    let line = 1 + expected[..offset]
+        .iter()
+        .filter(|&&byte| byte == b'\n')
+        .count();
     Some(Difference {
         stream: stream.to_owned(),
         offset: offset as u64,
@@ -75,7 +89,10 @@ mod tests {
         let found = first_difference("stdout", b"a\nbc\n", b"a\nbd\n").unwrap();
         assert_eq!((found.offset, found.line), (3, 2));
         let context = found.context.unwrap();
-        assert_eq!((&context.expected[..], &context.actual[..]), ("a\\nbc\\n⏹", "a\\nbd\\n⏹"));
+        assert_eq!(
+            (&context.expected[..], &context.actual[..]),
+            ("a\\nbc\\n⏹", "a\\nbd\\n⏹")
+        );
     }
 
     #[test]
@@ -85,6 +102,9 @@ mod tests {
         let context = found.context.unwrap();
         assert!(context.expected.ends_with('…') && context.actual == "x\\xff⏹");
         let found = first_difference("stdout", b"ab", b"").unwrap();
-        assert_eq!((found.offset, found.context.unwrap().actual), (0, "⏹".to_owned()));
+        assert_eq!(
+            (found.offset, found.context.unwrap().actual),
+            (0, "⏹".to_owned())
+        );
     }
 }

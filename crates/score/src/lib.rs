@@ -22,8 +22,8 @@ pub use runner::{Drawn, Results, RunError, run_all};
 pub use stages::{BuildResult, Built, Installed, TestStage, build};
 pub use submission::{Refusal, Submission, SubmissionFile};
 pub use verdict::{
-    Build, CaseOutcome, CaseResult, Count, FORMAT, FamilyCount, Header, Incomplete, Split, SubmissionFacts,
-    Verdict,
+    Build, CaseOutcome, CaseResult, Count, FORMAT, FamilyCount, Header, Incomplete, Split,
+    SubmissionFacts, Verdict,
 };
 
 /// A limit as it is named to people.

@@ -19,7 +19,9 @@ pub fn reveal(path: &Path, hidden: &[Case], results: &[CaseResult]) -> io::Resul
         .iter()
         .filter_map(|case| {
             let result = results.iter().find(|result| {
-                result.id == case.id && result.split == Split::Hidden && result.outcome != CaseOutcome::Pass
+                result.id == case.id
+                    && result.split == Split::Hidden
+                    && result.outcome != CaseOutcome::Pass
             })?;
             Some(json!({ "result": result, "case": case.to_json(&Fixtures::none()) }))
         })

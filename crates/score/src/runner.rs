@@ -34,7 +34,9 @@ pub enum RunError {
         error: sandbox::Error,
     },
     /// Results cannot be kept.
-    #[error("{path}: {error}; free some space or choose another place with --out, then give the same command again")]
+    #[error(
+        "{path}: {error}; free some space or choose another place with --out, then give the same command again"
+    )]
     Results {
         /// The file.
         path: std::path::PathBuf,
@@ -87,14 +89,25 @@ impl Results {
     /// When they are damaged before their last line, or cannot be written.
     pub fn open(directory: &Path, key: &str) -> Result<Self, RunError> {
         let path = directory.join("results.jsonl");
-        let failed = |error| RunError::Results { path: path.clone(), error };
+        let failed = |error| RunError::Results {
+            path: path.clone(),
+            error,
+        };
         let (done, keep) = read_results(&path, key)?;
-        let mut file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
         file.set_len(keep).map_err(failed)?;
         io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed)?;
         if keep == 0 {
-            let heading = serde_json::to_string(&Heading { key: key.to_owned() }).expect("a string");
+            let heading = serde_json::to_string(&Heading {
+                key: key.to_owned(),
+            })
+            .expect("a string");
             writeln!(file, "{heading}").map_err(failed)?;
         }
         let times = OpenOptions::new()
@@ -104,11 +117,18 @@ impl Results {
             .write(true)
             .open(directory.join("times.jsonl"))
             .map_err(failed)?;
-        Ok(Results { path, file, times, done, synced: Instant::now() })
+        Ok(Results {
+            path,
+            file,
+            times,
+            done,
+            synced: Instant::now(),
+        })
     }
 
     fn keep(&mut self, result: CaseResult, observed: &Observed) -> Result<(), RunError> {
-        let line = serde_json::to_string(&for_file(&result)).expect("a result holds only text and numbers");
+        let line = serde_json::to_string(&for_file(&result))
+            .expect("a result holds only text and numbers");
         let timing = serde_json::to_string(&Timing {
             id: &result.id,
             wall_ms: observed.usage.wall.as_secs_f64() * 1e3,
@@ -117,14 +137,24 @@ impl Results {
         })
         .expect("a timing holds only text and numbers");
         let written = writeln!(self.file, "{line}").and_then(|()| writeln!(self.times, "{timing}"));
-        written.map_err(|error| RunError::Results { path: self.path.clone(), error })?;
+        written.map_err(|error| RunError::Results {
+            path: self.path.clone(),
+            error,
+        })?;
         self.done.insert(result.id.clone(), result);
-        if self.synced.elapsed() > SYNC_INTERVAL { self.sync() } else { Ok(()) }
+        if self.synced.elapsed() > SYNC_INTERVAL {
+            self.sync()
+        } else {
+            Ok(())
+        }
     }
 
     fn sync(&mut self) -> Result<(), RunError> {
         self.synced = Instant::now();
-        self.file.sync_data().map_err(|error| RunError::Results { path: self.path.clone(), error })
+        self.file.sync_data().map_err(|error| RunError::Results {
+            path: self.path.clone(),
+            error,
+        })
     }
 }
 
@@ -143,7 +173,12 @@ fn read_results(path: &Path, key: &str) -> Result<(BTreeMap<String, CaseResult>,
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((done, 0)),
-        Err(error) => return Err(RunError::Results { path: path.to_owned(), error }),
+        Err(error) => {
+            return Err(RunError::Results {
+                path: path.to_owned(),
+                error,
+            });
+        }
     };
     let mut reader = BufReader::new(file);
     let mut good = 0;
@@ -152,11 +187,18 @@ fn read_results(path: &Path, key: &str) -> Result<(BTreeMap<String, CaseResult>,
         text.clear();
         let count = reader
             .read_until(b'\n', &mut text)
-            .map_err(|error| RunError::Results { path: path.to_owned(), error })?;
+            .map_err(|error| RunError::Results {
+                path: path.to_owned(),
+                error,
+            })?;
         if count == 0 || text.last() != Some(&b'\n') {
             break;
         }
-        let damaged = |what: String| RunError::Damaged { path: path.to_owned(), line, what };
+        let damaged = |what: String| RunError::Damaged {
+            path: path.to_owned(),
+            line,
+            what,
+        };
         if line == 1 {
             match serde_json::from_slice::<Heading>(&text) {
                 Ok(heading) if heading.key == key => {}
@@ -199,8 +241,10 @@ pub fn run_all(
     interrupted: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Vec<CaseResult>, RunError> {
-    let waiting: Vec<usize> =
-        order(cases).into_iter().filter(|&index| !results.done.contains_key(&cases[index].0.id)).collect();
+    let waiting: Vec<usize> = order(cases)
+        .into_iter()
+        .filter(|&index| !results.done.contains_key(&cases[index].0.id))
+        .collect();
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let total = cases.len() as u64;
@@ -227,7 +271,10 @@ pub fn run_all(
             let (case, split) = cases[index];
             let kept = match observed {
                 Ok(observed) => results.keep(compare(case, split, &observed), &observed),
-                Err(error) => Err(RunError::Infrastructure { case: case.id.clone(), error }),
+                Err(error) => Err(RunError::Infrastructure {
+                    case: case.id.clone(),
+                    error,
+                }),
             };
             if let Err(error) = kept {
                 failed.store(true, Ordering::Relaxed);

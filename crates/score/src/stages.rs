@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sandbox::{
-    Collect, Command, Conditions, Ending, File, Limits, Mount, Scratch, Source, Spec, Syscalls, Worker,
+    Collect, Command, Conditions, Ending, File, Limits, Mount, Scratch, Source, Spec, Syscalls,
+    Worker,
 };
 use target::spec::Limits as CaseLimits;
 use target::{Language, Program, SUBMISSION_DIRECTORY};
@@ -72,7 +73,10 @@ pub fn build(
 ) -> Result<BuildResult, sandbox::Error> {
     if language.build.is_empty() {
         let files = source_files(submission);
-        return Ok(BuildResult::Built(Built { files, log: Vec::new() }));
+        return Ok(BuildResult::Built(Built {
+            files,
+            log: Vec::new(),
+        }));
     }
     let scratch = |at: &str| Scratch {
         at: at.into(),
@@ -105,13 +109,18 @@ pub fn build(
     let command = Command {
         program: language.build[0].clone().into(),
         argv: language.build.iter().map(Into::into).collect(),
-        env: env.map(|(name, value)| (name.into(), value.into())).to_vec(),
+        env: env
+            .map(|(name, value)| (name.into(), value.into()))
+            .to_vec(),
         cwd: SUBMISSION_DIRECTORY.into(),
         files: source_files(submission),
         collect: language
             .artifacts
             .iter()
-            .map(|path| Collect { path: inside(path), bytes: ARTIFACT_BYTES })
+            .map(|path| Collect {
+                path: inside(path),
+                bytes: ARTIFACT_BYTES,
+            })
             .collect(),
         limits: Limits {
             wall,
@@ -131,9 +140,10 @@ pub fn build(
         Ending::Exited(status) => Some(format!("exit status {status}")),
         Ending::Signaled(signal) => Some(format!("signal {signal}")),
         Ending::Limited(limit) => Some(format!("limit on {}", crate::limit_name(limit))),
-        Ending::NotStarted(code) => {
-            Some(format!("cannot start: {}", std::io::Error::from_raw_os_error(code)))
-        }
+        Ending::NotStarted(code) => Some(format!(
+            "cannot start: {}",
+            std::io::Error::from_raw_os_error(code)
+        )),
         Ending::Stopped => Some("stopped".to_owned()),
     };
     let files = captured.outcome.files;
@@ -162,7 +172,9 @@ impl Installed {
     /// When the system refuses.
     pub fn new(files: &[File]) -> std::io::Result<Self> {
         use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::Builder::new().prefix("mirrorcode-submission-").tempdir()?;
+        let directory = tempfile::Builder::new()
+            .prefix("mirrorcode-submission-")
+            .tempdir()?;
         let set = |path: &Path, mode| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         };
@@ -175,7 +187,10 @@ impl Installed {
             let path = directory.path().join(relative);
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent)?;
-                for dir in parent.ancestors().take_while(|dir| dir.starts_with(directory.path())) {
+                for dir in parent
+                    .ancestors()
+                    .take_while(|dir| dir.starts_with(directory.path()))
+                {
                     set(dir, 0o755)?;
                 }
             }

@@ -93,9 +93,15 @@ impl Submission {
     pub fn read(root: &Path, ignore: &[String]) -> Result<Self, Refusal> {
         let shown = root.display().to_string();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = rustix::fs::open(root, flags, Mode::empty())
-            .map_err(|error| Refusal::Io { path: shown.clone(), error: error.into() })?;
-        let mut reader = Reader { ignore, files: Vec::new(), bytes: 0 };
+        let dir = rustix::fs::open(root, flags, Mode::empty()).map_err(|error| Refusal::Io {
+            path: shown.clone(),
+            error: error.into(),
+        })?;
+        let mut reader = Reader {
+            ignore,
+            files: Vec::new(),
+            bytes: 0,
+        };
         reader.directory(&dir, "", 0)?;
         let mut files = reader.files;
         if files.is_empty() {
@@ -149,9 +155,16 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 impl Reader<'_> {
     fn directory(&mut self, dir: &OwnedFd, prefix: &str, depth: usize) -> Result<(), Refusal> {
-        let io = |error: rustix::io::Errno| Refusal::Io { path: prefix.to_owned(), error: error.into() };
+        let io = |error: rustix::io::Errno| Refusal::Io {
+            path: prefix.to_owned(),
+            error: error.into(),
+        };
         if depth > MOST_DEPTH {
-            return Err(too_large(prefix, "directories are nested too deep", MOST_DEPTH));
+            return Err(too_large(
+                prefix,
+                "directories are nested too deep",
+                MOST_DEPTH,
+            ));
         }
         for entry in Dir::read_from(dir).map_err(io)? {
             let entry = entry.map_err(io)?;
@@ -161,7 +174,9 @@ impl Reader<'_> {
             }
             let Ok(name) = std::str::from_utf8(raw) else {
                 let name = OsStr::from_bytes(raw).to_string_lossy();
-                return Err(Refusal::Name { path: format!("{prefix}{name}") });
+                return Err(Refusal::Name {
+                    path: format!("{prefix}{name}"),
+                });
             };
             if NEVER.contains(&name) || self.ignore.iter().any(|pattern| matches(pattern, name)) {
                 continue;
@@ -175,8 +190,17 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, dir: &OwnedFd, name: &str, path: String, depth: usize) -> Result<(), Refusal> {
-        let io = |error: rustix::io::Errno| Refusal::Io { path: path.clone(), error: error.into() };
+    fn entry(
+        &mut self,
+        dir: &OwnedFd,
+        name: &str,
+        path: String,
+        depth: usize,
+    ) -> Result<(), Refusal> {
+        let io = |error: rustix::io::Errno| Refusal::Io {
+            path: path.clone(),
+            error: error.into(),
+        };
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io)?;
         // Its type is asked again of what was opened: the tree may change under us.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -191,14 +215,25 @@ impl Reader<'_> {
                 let stat = rustix::fs::fstat(&file).map_err(io)?;
                 match FileType::from_raw_mode(stat.st_mode) {
                     FileType::RegularFile => self.file(file, path, stat.st_mode & 0o111 != 0),
-                    other => Err(Refusal::NotRegular { path, kind: kind(other) }),
+                    other => Err(Refusal::NotRegular {
+                        path,
+                        kind: kind(other),
+                    }),
                 }
             }
-            other => Err(Refusal::NotRegular { path, kind: kind(other) }),
+            other => Err(Refusal::NotRegular {
+                path,
+                kind: kind(other),
+            }),
         }
     }
 
-    fn file(&mut self, fd: impl AsFd + Into<OwnedFd>, path: String, executable: bool) -> Result<(), Refusal> {
+    fn file(
+        &mut self,
+        fd: impl AsFd + Into<OwnedFd>,
+        path: String,
+        executable: bool,
+    ) -> Result<(), Refusal> {
         if self.files.len() >= MOST_FILES {
             return Err(too_large(&path, "there are too many files", MOST_FILES));
         }
@@ -207,16 +242,31 @@ impl Reader<'_> {
         File::from(fd.into())
             .take(MOST_FILE_BYTES + 1)
             .read_to_end(&mut bytes)
-            .map_err(|error| Refusal::Io { path: path.clone(), error })?;
+            .map_err(|error| Refusal::Io {
+                path: path.clone(),
+                error,
+            })?;
         let length = bytes.len() as u64;
         if length > MOST_FILE_BYTES {
-            return Err(too_large(&path, "the file is too large", mebibytes(MOST_FILE_BYTES)));
+            return Err(too_large(
+                &path,
+                "the file is too large",
+                mebibytes(MOST_FILE_BYTES),
+            ));
         }
         self.bytes += length;
         if self.bytes > MOST_BYTES {
-            return Err(too_large(&path, "the files together are too large", mebibytes(MOST_BYTES)));
+            return Err(too_large(
+                &path,
+                "the files together are too large",
+                mebibytes(MOST_BYTES),
+            ));
         }
-        self.files.push(SubmissionFile { path, bytes, executable });
+        self.files.push(SubmissionFile {
+            path,
+            bytes,
+            executable,
+        });
         Ok(())
     }
 }
@@ -226,7 +276,11 @@ fn mebibytes(bytes: u64) -> String {
 }
 
 fn too_large(path: &str, what: &'static str, limit: impl ToString) -> Refusal {
-    Refusal::TooLarge { path: path.to_owned(), what, limit: limit.to_string() }
+    Refusal::TooLarge {
+        path: path.to_owned(),
+        what,
+        limit: limit.to_string(),
+    }
 }
 
 fn kind(kind: FileType) -> &'static str {
@@ -261,7 +315,10 @@ mod tests {
     fn copies_regular_files_and_leaves_ignored_ones_out() {
         let dir = tree();
         let plain = read(dir.path()).unwrap();
-        assert_eq!(plain.files.iter().map(|f| &f.path[..]).collect::<Vec<_>>(), ["a", "src/b.c"]);
+        assert_eq!(
+            plain.files.iter().map(|f| &f.path[..]).collect::<Vec<_>>(),
+            ["a", "src/b.c"]
+        );
         for ignored in ["target/x", "src/c.o", ".git/config"] {
             let path = dir.path().join(ignored);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -289,30 +346,56 @@ mod tests {
             0,
         )
         .unwrap();
-        assert!(read(dir.path()).unwrap_err().starts_with("pipe: a named pipe"));
+        assert!(
+            read(dir.path())
+                .unwrap_err()
+                .starts_with("pipe: a named pipe")
+        );
     }
 
     #[test]
     fn refuses_giants_depth_and_names() {
         let dir = tree();
-        fs::File::create(dir.path().join("sparse")).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(read(dir.path()).unwrap_err(), "sparse: the file is too large (limit: 16 MiB)");
+        fs::File::create(dir.path().join("sparse"))
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        assert_eq!(
+            read(dir.path()).unwrap_err(),
+            "sparse: the file is too large (limit: 16 MiB)"
+        );
         fs::remove_file(dir.path().join("sparse")).unwrap();
         let bad = std::ffi::OsString::from_vec(b"b\xff".to_vec());
         fs::write(dir.path().join(&bad), "").unwrap();
-        assert!(read(dir.path()).unwrap_err().ends_with("the name is not valid UTF-8"));
+        assert!(
+            read(dir.path())
+                .unwrap_err()
+                .ends_with("the name is not valid UTF-8")
+        );
         fs::remove_file(dir.path().join(&bad)).unwrap();
         fs::create_dir_all(dir.path().join("d/".repeat(40))).unwrap();
-        assert!(read(dir.path()).unwrap_err().contains("nested too deep (limit: 32)"));
+        assert!(
+            read(dir.path())
+                .unwrap_err()
+                .contains("nested too deep (limit: 32)")
+        );
         let empty = tempfile::tempdir().unwrap();
-        assert!(read(empty.path()).unwrap_err().ends_with("there are no files to submit"));
+        assert!(
+            read(empty.path())
+                .unwrap_err()
+                .ends_with("there are no files to submit")
+        );
     }
 
     #[test]
     fn patterns() {
-        for (pattern, name, expected) in
-            [("*.o", "a.o", true), ("*.o", "a.oo", false), ("a*c", "abbc", true), ("x", "xy", false), ("*", "é", true)]
-        {
+        for (pattern, name, expected) in [
+            ("*.o", "a.o", true),
+            ("*.o", "a.oo", false),
+            ("a*c", "abbc", true),
+            ("x", "xy", false),
+            ("*", "é", true),
+        ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
     }

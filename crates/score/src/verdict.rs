@@ -218,7 +218,9 @@ impl Verdict {
         let mut families: BTreeMap<String, FamilyCount> = BTreeMap::new();
         let mut results = Vec::with_capacity(cases.len());
         for (id, (split, family)) in cases {
-            let mut result = by_id.remove(id).ok_or_else(|| Incomplete::Missing(id.clone()))?;
+            let mut result = by_id
+                .remove(id)
+                .ok_or_else(|| Incomplete::Missing(id.clone()))?;
             // The target's word, not the result's, says what is hidden.
             result.split = *split;
             let passed = result.outcome == CaseOutcome::Pass;
@@ -256,7 +258,8 @@ impl Verdict {
 
     /// The file's text: the same verdict is always the same bytes.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a verdict holds only text and numbers");
+        let mut text =
+            serde_json::to_string_pretty(self).expect("a verdict holds only text and numbers");
         text.push('\n');
         text
     }
@@ -274,7 +277,10 @@ fn summary(build: &Build, solved: bool, visible: Count, hidden: Count) -> String
     match build {
         Build::Failed(reason) => return format!("not solved: the build failed: {reason}"),
         Build::Refused(reasons) => {
-            return format!("not solved: the submission breaks the rules: {}", reasons.join("; "));
+            return format!(
+                "not solved: the submission breaks the rules: {}",
+                reasons.join("; ")
+            );
         }
         Build::None | Build::Done => {}
     }
@@ -286,7 +292,9 @@ fn summary(build: &Build, solved: bool, visible: Count, hidden: Count) -> String
     if solved {
         format!("solved: {counts}")
     } else if visible.passed == visible.total && rate(hidden) < 0.5 {
-        format!("not solved: {counts}: the visible cases look memorized, the behaviour is not there")
+        format!(
+            "not solved: {counts}: the visible cases look memorized, the behaviour is not there"
+        )
     } else {
         format!("not solved: {counts}")
     }
@@ -316,7 +324,12 @@ mod tests {
         Header {
             task: "t/python".to_owned(),
             build: Build::None,
-            submission: SubmissionFacts { kind: "source".to_owned(), digest: String::new(), files: 1, bytes: 1 },
+            submission: SubmissionFacts {
+                kind: "source".to_owned(),
+                digest: String::new(),
+                files: 1,
+                bytes: 1,
+            },
             versions: BTreeMap::new(),
         }
     }
@@ -329,34 +342,54 @@ mod tests {
 
     fn result(id: &str, split: Split, outcome: CaseOutcome) -> CaseResult {
         let difference = crate::first_difference("stdout", b"secret", b"");
-        CaseResult { id: id.to_owned(), split, outcome, difference }
+        CaseResult {
+            id: id.to_owned(),
+            split,
+            outcome,
+            difference,
+        }
     }
 
     #[test]
     fn solved_means_both_splits() {
         use CaseOutcome::{Pass, Stdout};
-        for (visible, hidden, solved) in
-            [(Pass, Pass, true), (Pass, Stdout, false), (Stdout, Pass, false)]
-        {
+        for (visible, hidden, solved) in [
+            (Pass, Pass, true),
+            (Pass, Stdout, false),
+            (Stdout, Pass, false),
+        ] {
             let results = vec![
                 result("t/f/001", Split::Visible, visible),
                 result("t/f/002", Split::Hidden, hidden),
             ];
-            assert_eq!(Verdict::new(header(), &cases(), results).unwrap().solved, solved);
+            assert_eq!(
+                Verdict::new(header(), &cases(), results).unwrap().solved,
+                solved
+            );
         }
-        assert!(!Verdict::new(header(), &BTreeMap::new(), vec![]).unwrap().solved);
+        assert!(
+            !Verdict::new(header(), &BTreeMap::new(), vec![])
+                .unwrap()
+                .solved
+        );
     }
 
     #[test]
     fn refuses_unknown_doubled_and_missing_results() {
         let pass = |id| result(id, Split::Visible, CaseOutcome::Pass);
         let new = |results| Verdict::new(header(), &cases(), results).unwrap_err();
-        assert_eq!(new(vec![pass("t/f/001"), pass("x")]), Incomplete::Unknown("x".to_owned()));
+        assert_eq!(
+            new(vec![pass("t/f/001"), pass("x")]),
+            Incomplete::Unknown("x".to_owned())
+        );
         assert_eq!(
             new(vec![pass("t/f/001"), pass("t/f/001")]),
             Incomplete::Duplicate("t/f/001".to_owned())
         );
-        assert_eq!(new(vec![pass("t/f/001")]), Incomplete::Missing("t/f/002".to_owned()));
+        assert_eq!(
+            new(vec![pass("t/f/001")]),
+            Incomplete::Missing("t/f/002".to_owned())
+        );
     }
 
     #[test]
@@ -367,6 +400,13 @@ mod tests {
         ];
         let verdict = Verdict::new(header(), &cases(), results).unwrap();
         assert_eq!(verdict.to_json().matches("secret").count(), 1);
-        assert!(verdict.cases[1].difference.as_ref().unwrap().context.is_none());
+        assert!(
+            verdict.cases[1]
+                .difference
+                .as_ref()
+                .unwrap()
+                .context
+                .is_none()
+        );
     }
 }

@@ -11,7 +11,8 @@ use crate::docs::{DocsError, Page, extract};
 use crate::lock::{Counts, Dropped, Lock, LockedPackage};
 use crate::reference::{GuardLibrary, capture_sandbox, prepare};
 use crate::{
-    Bytes, Case, Digest, Drawn, Error, Keep, Problem, Retired, Round, Share, Split, Target, Tests, draw, split,
+    Bytes, Case, Digest, Drawn, Error, Keep, Problem, Retired, Round, Share, Split, Target, Tests,
+    draw, split,
 };
 
 /// Seed of a target's first draw, when none is given.
@@ -166,11 +167,19 @@ pub fn build(
     let families = target.families()?;
     let fixtures = target.fixtures()?;
     let pinned = old.as_ref().filter(|_| !options.update);
-    let version = pinned.and_then(|lock| reference_package(target, lock)).map(|package| package.version.as_str());
+    let version = pinned
+        .and_then(|lock| reference_package(target, lock))
+        .map(|package| package.version.as_str());
 
     progress(Progress::Stage("reference"));
     let mut image_progress = |step| progress(Progress::Image(step));
-    let prepared = prepare(&target.spec, version, means.cache, means.interrupted, &mut image_progress)?;
+    let prepared = prepare(
+        &target.spec,
+        version,
+        means.cache,
+        means.interrupted,
+        &mut image_progress,
+    )?;
     let mut notes = Vec::new();
     let packages = packages(&prepared.image);
     let program = prepared.digest;
@@ -191,7 +200,14 @@ pub fn build(
     )?;
     let docs = docs_directory(means.cache, &target.spec.name)?;
     write_pages(&docs, &pages)?;
-    let report = |lock, share, changed, notes| Report { lock, share, changed, notes, docs, pages: pages.len() };
+    let report = |lock, share, changed, notes| Report {
+        lock,
+        share,
+        changed,
+        notes,
+        docs,
+        pages: pages.len(),
+    };
     if options.no_draw {
         let lock = target.locked()?;
         target.tests()?;
@@ -211,9 +227,17 @@ pub fn build(
         )?)
     };
     let name = &target.spec.name;
-    let seed = old.as_ref().map_or(options.seed.unwrap_or(FIRST_SEED), |lock| lock.seed);
-    let hidden_seed = options.seed.or(old.as_ref().map(|lock| lock.hidden_seed)).unwrap_or(seed);
-    let mut retired: Vec<Retired> = old.as_ref().map(|lock| lock.retired.clone()).unwrap_or_default();
+    let seed = old
+        .as_ref()
+        .map_or(options.seed.unwrap_or(FIRST_SEED), |lock| lock.seed);
+    let hidden_seed = options
+        .seed
+        .or(old.as_ref().map(|lock| lock.hidden_seed))
+        .unwrap_or(seed);
+    let mut retired: Vec<Retired> = old
+        .as_ref()
+        .map(|lock| lock.retired.clone())
+        .unwrap_or_default();
     let mut dropped = Vec::new();
 
     let mut carried = Vec::new();
@@ -225,28 +249,63 @@ pub fn build(
             (tests.visible, tests.hidden)
         }
         None => {
-            let captured = run(draw(name, &families, &fixtures, seed, Round::First).map_err(Error::from)?)?;
+            let captured =
+                run(draw(name, &families, &fixtures, seed, Round::First).map_err(Error::from)?)?;
             dropped.extend(captured.dropped);
             let first = split(name, captured.cases, Keep::Nothing, seed);
             if hidden_seed == seed {
-                return finish(target, old, first, seed, hidden_seed, (packages, program), (dropped, carried), retired, notes, report);
+                return finish(
+                    target,
+                    old,
+                    first,
+                    seed,
+                    hidden_seed,
+                    (packages, program),
+                    (dropped, carried),
+                    retired,
+                    notes,
+                    report,
+                );
             }
             (first.visible, first.hidden)
         }
     };
-    retired.extend(earlier.iter().map(|case| Retired { id: case.id.clone(), inputs: case.inputs.digest() }));
+    retired.extend(earlier.iter().map(|case| Retired {
+        id: case.id.clone(),
+        inputs: case.inputs.digest(),
+    }));
     retired.sort_by(|a, b| a.id.cmp(&b.id));
     retired.dedup_by(|a, b| a.id == b.id);
-    let round = Round::Fresh { visible: &visible, retired: &retired };
+    let round = Round::Fresh {
+        visible: &visible,
+        retired: &retired,
+    };
     let captured = run(draw(name, &families, &fixtures, hidden_seed, round).map_err(Error::from)?)?;
     dropped.extend(captured.dropped);
-    let again = Keep::Visible { visible: &visible, earlier: &earlier };
+    let again = Keep::Visible {
+        visible: &visible,
+        earlier: &earlier,
+    };
     let split = split(name, captured.cases, again, hidden_seed);
     retired.retain(|gone| !split.hidden.iter().any(|case| case.id == gone.id));
-    finish(target, old, split, seed, hidden_seed, (packages, program), (dropped, carried), retired, notes, report)
+    finish(
+        target,
+        old,
+        split,
+        seed,
+        hidden_seed,
+        (packages, program),
+        (dropped, carried),
+        retired,
+        notes,
+        report,
+    )
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a lock, which two ways of drawing end with")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of a lock, which two ways of drawing end with"
+)]
 fn finish(
     target: &Target,
     old: Option<Lock>,
@@ -260,7 +319,10 @@ fn finish(
     report: impl FnOnce(Lock, Option<Share>, bool, Vec<String>) -> Report,
 ) -> Result<Report, BuildError> {
     if let (true, Some(first)) = (split.visible.is_empty(), dropped.first()) {
-        return Err(BuildError::NothingLeft { dropped: dropped.len(), reason: first.reason.clone() });
+        return Err(BuildError::NothingLeft {
+            dropped: dropped.len(),
+            reason: first.reason.clone(),
+        });
     }
     let lock = Lock {
         seed,
@@ -281,13 +343,21 @@ fn finish(
         retired,
     };
     let share = split.share.clone();
-    let lock = target.save(&Tests { visible: split.visible, hidden: split.hidden }, lock)?;
+    let lock = target.save(
+        &Tests {
+            visible: split.visible,
+            hidden: split.hidden,
+        },
+        lock,
+    )?;
     let changed = old.is_none_or(|old| (old.visible, old.hidden) != (lock.visible, lock.hidden));
     Ok(report(lock, Some(share), changed, notes))
 }
 
 fn reference_package<'a>(target: &Target, lock: &'a Lock) -> Option<&'a LockedPackage> {
-    lock.packages.iter().find(|package| package.name == target.spec.reference.package)
+    lock.packages
+        .iter()
+        .find(|package| package.name == target.spec.reference.package)
 }
 
 fn packages(image: &Image) -> Vec<LockedPackage> {
@@ -311,26 +381,42 @@ fn compare_packages(
     found: &[LockedPackage],
     program: &Digest,
 ) -> Result<Vec<String>, BuildError> {
-    let mismatch = |package: &str, version: &str, found: &Digest, locked: &Digest| BuildError::Checksum {
-        target: target.spec.name.clone(),
-        package: package.to_owned(),
-        version: version.to_owned(),
-        found: found.to_string(),
-        locked: locked.to_string(),
-    };
+    let mismatch =
+        |package: &str, version: &str, found: &Digest, locked: &Digest| BuildError::Checksum {
+            target: target.spec.name.clone(),
+            package: package.to_owned(),
+            version: version.to_owned(),
+            found: found.to_string(),
+            locked: locked.to_string(),
+        };
     let mut notes = Vec::new();
     for locked in &lock.packages {
-        let Some(package) = found.iter().find(|package| package.name == locked.name) else { continue };
+        let Some(package) = found.iter().find(|package| package.name == locked.name) else {
+            continue;
+        };
         if package.sha256 == locked.sha256 {
             continue;
         }
         if package.name == target.spec.reference.package {
-            return Err(mismatch(&package.name, &package.version, &package.sha256, &locked.sha256));
+            return Err(mismatch(
+                &package.name,
+                &package.version,
+                &package.sha256,
+                &locked.sha256,
+            ));
         }
-        notes.push(format!("{} is {} here and {} in target.lock", package.name, package.version, locked.version));
+        notes.push(format!(
+            "{} is {} here and {} in target.lock",
+            package.name, package.version, locked.version
+        ));
     }
     if *program != lock.program {
-        return Err(mismatch(&target.spec.reference.program, "", program, &lock.program));
+        return Err(mismatch(
+            &target.spec.reference.program,
+            "",
+            program,
+            &lock.program,
+        ));
     }
     Ok(notes)
 }
@@ -354,10 +440,10 @@ fn write_pages(docs: &Path, pages: &[Page]) -> Result<(), BuildError> {
 /// Whether a case's expected output is what was captured now; the reason when it is not.
 pub(crate) fn still_true(case: &Case, now: &Case) -> Option<String> {
     let (was, is) = (&case.expect, &now.expect);
-    let differs = |what: &str, was: &Bytes, is: &Bytes| (was != is).then(|| format!("{what} is another"));
+    let differs =
+        |what: &str, was: &Bytes, is: &Bytes| (was != is).then(|| format!("{what} is another"));
     differs("standard output", &was.stdout, &is.stdout)
         .or_else(|| differs("standard error", &was.stderr, &is.stderr))
         .or_else(|| (was.ending != is.ending).then(|| "the exit status is another".to_owned()))
         .or_else(|| (was.files != is.files).then(|| "a file is another".to_owned()))
 }
-

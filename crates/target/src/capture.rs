@@ -13,10 +13,28 @@ use crate::{Bytes, Case};
 /// Circumstances under which each case is captured. Between the first and the last lie seconds of time,
 /// other process numbers, another number of processors, other addresses, and another order of files.
 pub const CONDITIONS: [Conditions; 3] = [
-    Conditions { one_processor: false, fixed_addresses: false, skip_process_ids: 0, reverse_files: false },
-    Conditions { one_processor: true, fixed_addresses: true, skip_process_ids: 700, reverse_files: true },
-    Conditions { one_processor: true, fixed_addresses: false, skip_process_ids: 31, reverse_files: false },
+    Conditions {
+        one_processor: false,
+        fixed_addresses: false,
+        skip_process_ids: 0,
+        reverse_files: false,
+    },
+    Conditions {
+        one_processor: true,
+        fixed_addresses: true,
+        skip_process_ids: 700,
+        reverse_files: true,
+    },
+    Conditions {
+        one_processor: true,
+        fixed_addresses: false,
+        skip_process_ids: 31,
+        reverse_files: false,
+    },
 ];
+
+/// How every message of a guard begins.
+const GUARD_SPEAKS: &[u8] = b"oracle: the guard";
 
 /// A drawn case that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +68,14 @@ pub enum CaptureError {
         /// The system's answer.
         error: std::io::Error,
     },
+    /// The guard could not be put in force, so that what was seen is not the reference's doing.
+    #[error("the reference was not started, because its guard failed (case {case}): {message}")]
+    Guard {
+        /// The case.
+        case: String,
+        /// What the guard said.
+        message: String,
+    },
     /// The caller asked for the end.
     #[error("interrupted; nothing was changed")]
     Interrupted,
@@ -60,10 +86,15 @@ fn expectation(id: &str, observed: &Observed) -> Result<Result<Expect, String>, 
     let ending = match observed.ending {
         sandbox::Ending::Exited(status) => Ending::Exit(status),
         sandbox::Ending::Signaled(signal) => Ending::Signal(signal),
-        sandbox::Ending::Limited(limit) => return Ok(Err(format!("the reference hit a limit: {limit:?}"))),
+        sandbox::Ending::Limited(limit) => {
+            return Ok(Err(format!("the reference hit a limit: {limit:?}")));
+        }
         sandbox::Ending::NotStarted(code) => {
             let error = std::io::Error::from_raw_os_error(code);
-            return Err(CaptureError::NotStarted { case: id.to_owned(), error });
+            return Err(CaptureError::NotStarted {
+                case: id.to_owned(),
+                error,
+            });
         }
         sandbox::Ending::Stopped => return Err(CaptureError::Interrupted),
     };
@@ -71,7 +102,11 @@ fn expectation(id: &str, observed: &Observed) -> Result<Result<Expect, String>, 
         ending,
         stdout: Bytes(observed.stdout.clone()),
         stderr: Bytes(observed.stderr.clone()),
-        files: observed.files.iter().map(|(path, bytes)| (path.clone(), Bytes(bytes.clone()))).collect(),
+        files: observed
+            .files
+            .iter()
+            .map(|(path, bytes)| (path.clone(), Bytes(bytes.clone())))
+            .collect(),
     }))
 }
 
@@ -107,9 +142,18 @@ pub fn capture(
     let mut expectations: Vec<Result<Expect, String>> = Vec::new();
     for (round, conditions) in CONDITIONS.iter().enumerate() {
         let before = (round * drawn.len()) as u64;
-        let seen = round_of(&drawn, conditions, sandbox, program, target, jobs, interrupted, &|done| {
-            progress(before + done, total);
-        })?;
+        let seen = round_of(
+            &drawn,
+            conditions,
+            sandbox,
+            program,
+            target,
+            jobs,
+            interrupted,
+            &|done| {
+                progress(before + done, total);
+            },
+        )?;
         if round == 0 {
             expectations = seen;
             continue;
@@ -135,7 +179,10 @@ pub fn capture(
     Ok(captured)
 }
 
-#[expect(clippy::too_many_arguments, reason = "one caller, which has all of them at hand")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller, which has all of them at hand"
+)]
 fn round_of(
     drawn: &[Drawn],
     conditions: &Conditions,
@@ -153,13 +200,29 @@ fn round_of(
         let mut worker = Worker::start(sandbox)?;
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(case) = drawn.get(index) else { return Ok(()) };
+            let Some(case) = drawn.get(index) else {
+                return Ok(());
+            };
             if interrupted.load(Ordering::Relaxed) {
                 return Err(CaptureError::Interrupted);
             }
-            let observed = observe_inputs(&mut worker, program, target, &case.inputs, conditions.clone())?;
+            let observed = observe_inputs(
+                &mut worker,
+                program,
+                target,
+                &case.inputs,
+                conditions.clone(),
+            )?;
+            if observed.stderr.starts_with(GUARD_SPEAKS) {
+                let message = String::from_utf8_lossy(&observed.stderr).trim().to_owned();
+                return Err(CaptureError::Guard {
+                    case: case.id.clone(),
+                    message,
+                });
+            }
             let expectation = expectation(&case.id, &observed)?;
-            seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[index] = Some(expectation);
+            seen.lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)[index] = Some(expectation);
             progress(done.fetch_add(1, Ordering::Relaxed) as u64 + 1);
         }
     };
@@ -167,9 +230,18 @@ fn round_of(
         let threads: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
             .collect::<Result<Vec<()>, _>>()
     })?;
-    let seen = seen.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(seen.into_iter().map(|one| one.expect("every case was run")).collect())
+    let seen = seen
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(seen
+        .into_iter()
+        .map(|one| one.expect("every case was run"))
+        .collect())
 }

@@ -11,6 +11,8 @@ use crate::{Case, Digest, Drawn, Error, HIDDEN_PERCENT, Round, Target, draw, unp
 
 /// How far a target's hidden share may be from [`HIDDEN_PERCENT`], in percent points.
 const SHARE_TOLERANCE: f64 = 4.0;
+/// Most cases that may expect the same output, in per cent.
+const MOST_ALIKE: f64 = 20.0;
 /// How many examples a finding names.
 const EXAMPLES: usize = 5;
 
@@ -29,9 +31,17 @@ fn check(name: &'static str, wrong: &[String], right: String) -> Check {
     let detail = match wrong.len() {
         0 => right,
         count if count <= EXAMPLES => wrong.join("; "),
-        count => format!("{}; and {} more", wrong[..EXAMPLES].join("; "), count - EXAMPLES),
+        count => format!(
+            "{}; and {} more",
+            wrong[..EXAMPLES].join("; "),
+            count - EXAMPLES
+        ),
     };
-    Check { name, holds: wrong.is_empty(), detail }
+    Check {
+        name,
+        holds: wrong.is_empty(),
+        detail,
+    }
 }
 
 /// Checks a target against its lock, its families and its reference.
@@ -47,30 +57,76 @@ pub fn check_target(
     let lock = target.locked()?;
     // Reading compares both files of cases with the lock, and refuses doubled ids and inputs.
     let tests = target.tests()?;
-    let mut checks = vec![check("cases are those of the lock", &[], format!("{} visible, {} hidden", tests.visible.len(), tests.hidden.len()))];
+    let mut checks = vec![check(
+        "cases are those of the lock",
+        &[],
+        format!(
+            "{} visible, {} hidden",
+            tests.visible.len(),
+            tests.hidden.len()
+        ),
+    )];
 
     let total = (tests.visible.len() + tests.hidden.len()) as f64;
     let share = 100.0 * tests.hidden.len() as f64 / total.max(1.0);
     let off = (share - HIDDEN_PERCENT as f64).abs() > SHARE_TOLERANCE;
     let said = format!("{share:.1} % hidden");
-    checks.push(check("hidden share", &if off { vec![said.clone()] } else { vec![] }, said));
+    checks.push(check(
+        "hidden share",
+        &if off { vec![said.clone()] } else { vec![] },
+        said,
+    ));
     let lonely = unpaired(&tests.hidden, &tests.visible);
-    checks.push(check("every hidden case has a visible dual", &lonely, "all have".to_owned()));
+    checks.push(check(
+        "every hidden case has a visible dual",
+        &lonely,
+        "all have".to_owned(),
+    ));
+
+    checks.push(tells_apart(tests.visible.iter().chain(&tests.hidden)));
 
     progress(Progress::Stage("drawing"));
     let families = target.families()?;
-    checks.push(drawn_again(target, &families, &lock, &tests.visible, &tests.hidden)?);
+    checks.push(drawn_again(
+        target,
+        &families,
+        &lock,
+        &tests.visible,
+        &tests.hidden,
+    )?);
 
     progress(Progress::Stage("reference"));
-    let package = lock.packages.iter().find(|package| package.name == target.spec.reference.package);
+    let package = lock
+        .packages
+        .iter()
+        .find(|package| package.name == target.spec.reference.package);
     let version = package.map(|package| package.version.as_str());
-    let prepared = prepare(&target.spec, version, means.cache, means.interrupted, &mut |step| progress(Progress::Image(step)))?;
-    let found = prepared.image.packages.iter().find(|found| found.name == target.spec.reference.package);
+    let prepared = prepare(
+        &target.spec,
+        version,
+        means.cache,
+        means.interrupted,
+        &mut |step| progress(Progress::Image(step)),
+    )?;
+    let found = prepared
+        .image
+        .packages
+        .iter()
+        .find(|found| found.name == target.spec.reference.package);
     let wrong: Vec<String> = match (package, found) {
-        (Some(locked), Some(found)) if Digest::parse(&found.sha256) == Some(locked.sha256) => vec![],
-        (_, found) => vec![format!("found {}", found.map_or("none", |found| &found.sha256))],
+        (Some(locked), Some(found)) if Digest::parse(&found.sha256) == Some(locked.sha256) => {
+            vec![]
+        }
+        (_, found) => vec![format!(
+            "found {}",
+            found.map_or("none", |found| &found.sha256)
+        )],
     };
-    checks.push(check("the reference's package has the locked checksum", &wrong, version.unwrap_or_default().to_owned()));
+    checks.push(check(
+        "the reference's package has the locked checksum",
+        &wrong,
+        version.unwrap_or_default().to_owned(),
+    ));
 
     progress(Progress::Stage("determinism"));
     let sandbox = capture_sandbox(&target.spec, &prepared.image.root, means.guard);
@@ -93,10 +149,21 @@ pub fn check_target(
         means.interrupted,
         &|done, total| progress(Progress::Runs(done, total)),
     )?;
-    let varied: Vec<String> =
-        captured.dropped.iter().map(|dropped| format!("{}: {}", dropped.case.id, dropped.reason)).collect();
-    checks.push(check("the reference answers the same every time", &varied, "under 3 conditions".to_owned()));
-    let by_id: BTreeMap<&str, &Case> = captured.cases.iter().map(|case| (case.id.as_str(), case)).collect();
+    let varied: Vec<String> = captured
+        .dropped
+        .iter()
+        .map(|dropped| format!("{}: {}", dropped.case.id, dropped.reason))
+        .collect();
+    checks.push(check(
+        "the reference answers the same every time",
+        &varied,
+        "under 3 conditions".to_owned(),
+    ));
+    let by_id: BTreeMap<&str, &Case> = captured
+        .cases
+        .iter()
+        .map(|case| (case.id.as_str(), case))
+        .collect();
     let changed: Vec<String> = cases
         .iter()
         .filter_map(|case| {
@@ -104,8 +171,36 @@ pub fn check_target(
             Some(format!("{}: {reason}", case.id))
         })
         .collect();
-    checks.push(check("expected output is what the reference gives", &changed, format!("{} cases", cases.len())));
+    checks.push(check(
+        "expected output is what the reference gives",
+        &changed,
+        format!("{} cases", cases.len()),
+    ));
     Ok(checks)
+}
+
+/// Whether cases expect different things. A target whose program always says the same was captured wrong.
+fn tells_apart<'a>(cases: impl Iterator<Item = &'a Case>) -> Check {
+    let mut counts: BTreeMap<(&[u8], &[u8]), u32> = BTreeMap::new();
+    let mut total = 0;
+    for case in cases {
+        *counts
+            .entry((&case.expect.stdout.0, &case.expect.stderr.0))
+            .or_default() += 1;
+        total += 1;
+    }
+    let most =
+        100.0 * f64::from(counts.values().copied().max().unwrap_or(0)) / f64::from(total.max(1));
+    let said = format!(
+        "{} different outputs; the most frequent is that of {most:.1} % of the cases",
+        counts.len()
+    );
+    let wrong = if most > MOST_ALIKE {
+        vec![said.clone()]
+    } else {
+        Vec::new()
+    };
+    check("cases expect different things", &wrong, said)
 }
 
 /// Whether the families with the lock's seed still give the cases on disk.
@@ -117,8 +212,19 @@ fn drawn_again(
     hidden: &[Case],
 ) -> Result<Check, BuildError> {
     let fixtures = target.fixtures()?;
-    let first = draw(&target.spec.name, families, &fixtures, lock.seed, Round::First).map_err(Error::from)?;
-    let mut known: HashSet<Digest> = visible.iter().chain(hidden).map(|case| case.inputs.digest()).collect();
+    let first = draw(
+        &target.spec.name,
+        families,
+        &fixtures,
+        lock.seed,
+        Round::First,
+    )
+    .map_err(Error::from)?;
+    let mut known: HashSet<Digest> = visible
+        .iter()
+        .chain(hidden)
+        .map(|case| case.inputs.digest())
+        .collect();
     known.extend(lock.dropped.iter().map(|dropped| dropped.inputs));
     known.extend(lock.retired.iter().map(|retired| retired.inputs));
     let strange: Vec<String> = first
@@ -126,5 +232,9 @@ fn drawn_again(
         .filter(|case| !known.contains(&case.inputs.digest()))
         .map(|case| format!("{} is drawn, but on disk there is no such case", case.id))
         .collect();
-    Ok(check("families still give these cases", &strange, format!("{} families, seed {}", families.len(), lock.seed)))
+    Ok(check(
+        "families still give these cases",
+        &strange,
+        format!("{} families, seed {}", families.len(), lock.seed),
+    ))
 }

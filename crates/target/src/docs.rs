@@ -7,9 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use image::{Cache, Image, Recipe, Variant};
-use sandbox::{
-    Command, Conditions, Ending, Limits, Mount, Scratch, Source, Syscalls, Worker,
-};
+use sandbox::{Command, Conditions, Ending, Limits, Mount, Scratch, Source, Syscalls, Worker};
 
 use crate::execute::{Observed, Program, observe_inputs};
 use crate::spec::Spec;
@@ -49,7 +47,10 @@ pub enum DocsError {
 }
 
 fn file_error(path: &str, what: impl ToString) -> DocsError {
-    DocsError::File { path: path.to_owned(), what: what.to_string() }
+    DocsError::File {
+        path: path.to_owned(),
+        what: what.to_string(),
+    }
 }
 
 /// The image that renders manual pages.
@@ -79,8 +80,15 @@ pub fn extract(
         let mut worker = Worker::start(&rendering_sandbox(&renderer, package))?;
         for path in &spec.docs.man {
             let text = cut(&render(&mut worker, path)?, &spec.docs.cut);
-            let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".gz");
-            pages.push(Page { name: format!("{name}.txt"), bytes: text.into_bytes() });
+            let name = path
+                .rsplit('/')
+                .next()
+                .unwrap_or(path)
+                .trim_end_matches(".gz");
+            pages.push(Page {
+                name: format!("{name}.txt"),
+                bytes: text.into_bytes(),
+            });
         }
     }
     if !spec.docs.help.is_empty() {
@@ -94,24 +102,45 @@ pub fn extract(
             text.extend_from_slice(&observed.stderr);
             text.push(b'\n');
         }
-        pages.push(Page { name: "help.txt".to_owned(), bytes: text });
+        pages.push(Page {
+            name: "help.txt".to_owned(),
+            bytes: text,
+        });
     }
     for path in &spec.docs.files {
         let bytes = read_inside(&package.root, path).map_err(|error| file_error(path, error))?;
-        let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".gz");
-        pages.push(Page { name: name.to_owned(), bytes });
+        let name = path
+            .rsplit('/')
+            .next()
+            .unwrap_or(path)
+            .trim_end_matches(".gz");
+        pages.push(Page {
+            name: name.to_owned(),
+            bytes,
+        });
     }
     for path in &spec.docs.ours {
         let bytes = fs::read(directory.join(path)).map_err(|error| file_error(path, error))?;
         let name = path.rsplit('/').next().unwrap_or(path);
-        pages.push(Page { name: name.to_owned(), bytes });
+        pages.push(Page {
+            name: name.to_owned(),
+            bytes,
+        });
     }
     Ok(pages)
 }
 
-fn ask(worker: &mut Worker, program: &Program, spec: &Spec, argv: &[String]) -> Result<Observed, sandbox::Error> {
+fn ask(
+    worker: &mut Worker,
+    program: &Program,
+    spec: &Spec,
+    argv: &[String],
+) -> Result<Observed, sandbox::Error> {
     let inputs = Inputs {
-        argv: argv.iter().map(|argument| Bytes(argument.clone().into_bytes())).collect(),
+        argv: argv
+            .iter()
+            .map(|argument| Bytes(argument.clone().into_bytes()))
+            .collect(),
         ..Inputs::default()
     };
     observe_inputs(worker, program, spec, &inputs, Conditions::default())
@@ -125,7 +154,12 @@ fn rendering_sandbox(renderer: &Image, package: &Image) -> sandbox::Spec {
             at: "/package".into(),
             writable: false,
         }],
-        scratch: vec![Scratch { at: "/tmp".into(), bytes: 16 << 20, inodes: 100, executable: false }],
+        scratch: vec![Scratch {
+            at: "/tmp".into(),
+            bytes: 16 << 20,
+            inodes: 100,
+            executable: false,
+        }],
         hostname: crate::HOST_NAME.to_owned(),
         proc: false,
         terminals: false,
@@ -164,9 +198,14 @@ fn render(worker: &mut Worker, path: &str) -> Result<String, DocsError> {
     )?;
     // 2: warnings about the page's own style.
     if !matches!(captured.outcome.ending, Ending::Exited(0..=2)) || captured.stdout.is_empty() {
-        return Err(file_error(path, String::from_utf8_lossy(&captured.stderr).trim()));
+        return Err(file_error(
+            path,
+            String::from_utf8_lossy(&captured.stderr).trim(),
+        ));
     }
-    Ok(without_overstrike(&String::from_utf8_lossy(&captured.stdout)))
+    Ok(without_overstrike(&String::from_utf8_lossy(
+        &captured.stdout,
+    )))
 }
 
 /// Takes out what printers used for bold and underlined letters.
@@ -209,21 +248,29 @@ fn cut(text: &str, headings: &[String]) -> String {
 fn read_inside(root: &Path, path: &str) -> io::Result<Vec<u8>> {
     let mut at = PathBuf::from(path);
     for _ in 0..8 {
-        let below: PathBuf =
-            at.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+        let below: PathBuf = at
+            .components()
+            .filter(|part| matches!(part, Component::Normal(_)))
+            .collect();
         let full = root.join(&below);
         if !fs::symlink_metadata(&full)?.is_symlink() {
             let mut bytes = Vec::new();
             let file = fs::File::open(&full)?.take(MOST_BYTES);
             if path.ends_with(".gz") {
-                flate2::read::MultiGzDecoder::new(file).take(MOST_BYTES).read_to_end(&mut bytes)?;
+                flate2::read::MultiGzDecoder::new(file)
+                    .take(MOST_BYTES)
+                    .read_to_end(&mut bytes)?;
             } else {
                 io::BufReader::new(file).read_to_end(&mut bytes)?;
             }
             return Ok(bytes);
         }
         let link = fs::read_link(&full)?;
-        at = if link.is_absolute() { link } else { below.parent().unwrap_or(Path::new("")).join(link) };
+        at = if link.is_absolute() {
+            link
+        } else {
+            below.parent().unwrap_or(Path::new("")).join(link)
+        };
     }
     Err(io::Error::other("too many links"))
 }
@@ -240,7 +287,13 @@ mod tests {
     #[test]
     fn sections_go_with_what_is_below_them() {
         let text = "NAME\n     a\nMODULES\n     b\n\n   sub\n     c\nEND\n     d\n";
-        assert_eq!(cut(text, &["MODULES".to_owned()]), "NAME\n     a\nEND\n     d\n");
-        assert_eq!(cut(text, &["sub".to_owned()]), "NAME\n     a\nMODULES\n     b\n\nEND\n     d\n");
+        assert_eq!(
+            cut(text, &["MODULES".to_owned()]),
+            "NAME\n     a\nEND\n     d\n"
+        );
+        assert_eq!(
+            cut(text, &["sub".to_owned()]),
+            "NAME\n     a\nMODULES\n     b\n\nEND\n     d\n"
+        );
     }
 }

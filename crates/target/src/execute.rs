@@ -80,21 +80,40 @@ pub fn case_sandbox(rootfs: &Path, limits: &Limits) -> sandbox::Spec {
 }
 
 /// The command that a case is.
-pub fn case_command(program: &Program, target: &Spec, inputs: &Inputs, conditions: Conditions) -> Command {
+pub fn case_command(
+    program: &Program,
+    target: &Spec,
+    inputs: &Inputs,
+    conditions: Conditions,
+) -> Command {
     let inside = |path: &str| Path::new(CASE_DIRECTORY).join(path);
     let mut argv: Vec<OsString> = vec![program.name.clone().into()];
     argv.extend(program.before.iter().map(Into::into));
-    argv.extend(inputs.argv.iter().map(|argument| OsString::from_vec(argument.0.clone())));
-    let mut env: BTreeMap<String, OsString> =
-        target.environment.iter().map(|(name, value)| (name.clone(), value.into())).collect();
+    argv.extend(
+        inputs
+            .argv
+            .iter()
+            .map(|argument| OsString::from_vec(argument.0.clone())),
+    );
+    let mut env: BTreeMap<String, OsString> = target
+        .environment
+        .iter()
+        .map(|(name, value)| (name.clone(), value.into()))
+        .collect();
     env.extend(
-        inputs.env.iter().map(|(name, value)| (name.clone(), OsString::from_vec(value.0.clone()))),
+        inputs
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), OsString::from_vec(value.0.clone()))),
     );
     let output = u64::from(target.limits.output_mib) << 20;
     Command {
         program: program.executable.clone(),
         argv,
-        env: env.into_iter().map(|(name, value)| (name.into(), value)).collect(),
+        env: env
+            .into_iter()
+            .map(|(name, value)| (name.into(), value))
+            .collect(),
         cwd: CASE_DIRECTORY.into(),
         files: inputs
             .files
@@ -108,7 +127,10 @@ pub fn case_command(program: &Program, target: &Spec, inputs: &Inputs, condition
         collect: inputs
             .outputs
             .iter()
-            .map(|path| Collect { path: inside(path), bytes: output })
+            .map(|path| Collect {
+                path: inside(path),
+                bytes: output,
+            })
             .collect(),
         limits: sandbox::Limits {
             wall: Duration::from_secs(target.limits.wall_seconds.into()) + program.allowance,
@@ -151,7 +173,12 @@ pub fn observe_inputs(
     let command = case_command(program, target, inputs, conditions);
     let captured = worker.run(&command, &inputs.stdin.0)?;
     let files = captured.outcome.files.into_iter().filter_map(|file| {
-        let path = file.path.strip_prefix(CASE_DIRECTORY).ok()?.to_str()?.to_owned();
+        let path = file
+            .path
+            .strip_prefix(CASE_DIRECTORY)
+            .ok()?
+            .to_str()?
+            .to_owned();
         Some((path, file.bytes))
     });
     Ok(Observed {

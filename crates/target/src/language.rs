@@ -24,6 +24,8 @@ pub struct Language {
     pub runtime_packages: Vec<String>,
     /// Executables, by absolute path, that stay in the image that runs the cases; all others are removed from it.
     pub runtime_executables: Vec<String>,
+    /// Commands that complete the image that runs the cases, before it is pruned.
+    pub runtime_finish: Vec<Vec<String>>,
     /// The build command, run in `/submission`; empty when there is nothing to build.
     pub build: Vec<String>,
     /// Paths below `/submission` that the cases need; `.` is all of it.
@@ -60,7 +62,7 @@ pub struct BuildLimits {
     pub start_allowance_ms: u32,
 }
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "about",
     "guide",
@@ -68,6 +70,7 @@ const KEYS: [&str; 14] = [
     "build-packages",
     "runtime-packages",
     "runtime-executables",
+    "runtime-finish",
     "build",
     "artifacts",
     "start",
@@ -137,6 +140,12 @@ fn read(stem: &str, root: &Table<'_>) -> Result<Language, Problem> {
         agent_packages,
         runtime_packages: packages(&root.need("runtime-packages")?)?,
         runtime_executables: absolute_paths(&root.need("runtime-executables")?)?,
+        runtime_finish: root.get("runtime-finish").map_or(Ok(Vec::new()), |node| {
+            node.list()?
+                .iter()
+                .map(|command| command.strings())
+                .collect()
+        })?,
         build: root
             .get("build")
             .map_or(Ok(Vec::new()), |node| node.strings())?,

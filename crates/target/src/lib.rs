@@ -7,7 +7,6 @@
 //!
 //! Architecture invariant: this crate knows no agent and no model.
 
-
 pub mod build;
 mod bytes;
 pub mod capture;
@@ -44,7 +43,8 @@ pub use conformity::Violation;
 pub use draw::{Retired, Round, draw};
 pub use error::Error;
 pub use execute::{
-    CASE_DIRECTORY, Observed, Program, SCRATCH_DIRECTORY, SUBMISSION_DIRECTORY, case_sandbox, observe,
+    CASE_DIRECTORY, Observed, Program, SCRATCH_DIRECTORY, SUBMISSION_DIRECTORY, case_sandbox,
+    observe,
 };
 pub use family::{Family, MOST_CASES};
 pub use fixtures::{Fixtures, NAMED_FROM};

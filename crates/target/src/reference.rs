@@ -61,8 +61,11 @@ pub fn package_recipe(spec: &Spec, version: Option<&str>) -> Recipe {
 fn recipe(spec: &Spec, version: Option<&str>, program: Vec<u8>) -> Recipe {
     let mut recipe = package_recipe(spec, version);
     recipe.keep_docs = false;
-    recipe.files =
-        vec![ExtraFile { path: spec.reference.program.clone(), mode: 0o111, bytes: program }];
+    recipe.files = vec![ExtraFile {
+        path: spec.reference.program.clone(),
+        mode: 0o111,
+        bytes: program,
+    }];
     if spec.reference.kind == Kind::Dynamic {
         recipe.files.push(ExtraFile {
             path: "/etc/ld.so.preload".to_owned(),
@@ -85,19 +88,33 @@ pub fn program(spec: &Spec) -> Program {
 
 /// Adds to a sandbox what keeps a reference from being read: the guard with its rules, and the list of
 /// the only files that may be executed.
-pub fn protect(sandbox: &mut sandbox::Spec, spec: &Spec, guard: GuardLibrary, read: &[PathBuf], write: &[PathBuf]) {
+pub fn protect(
+    sandbox: &mut sandbox::Spec,
+    spec: &Spec,
+    guard: GuardLibrary,
+    read: &[PathBuf],
+    write: &[PathBuf],
+) {
     let mut execute = vec![PathBuf::from(&spec.reference.program)];
     if spec.reference.kind == Kind::Dynamic {
         execute.push(LOADER.into());
         sandbox.mounts.push(Mount {
-            source: Source::Bytes { bytes: guard.bytes.to_vec(), mode: 0o444 },
+            source: Source::Bytes {
+                bytes: guard.bytes.to_vec(),
+                mode: 0o444,
+            },
             at: GUARD_PATH.into(),
             writable: false,
         });
         let readable = spec.reference.readable.iter().map(PathBuf::from);
         sandbox.guard = Some(Guard {
             descriptor: guard.descriptor,
-            read: read.iter().cloned().chain(readable).chain([PathBuf::from("/dev")]).collect(),
+            read: read
+                .iter()
+                .cloned()
+                .chain(readable)
+                .chain([PathBuf::from("/dev")])
+                .collect(),
             write: write.to_vec(),
         });
     }
@@ -124,7 +141,9 @@ pub fn prepare(
     progress: &mut dyn FnMut(image::Progress),
 ) -> Result<Prepared, BuildError> {
     let package = cache.ensure(&package_recipe(spec, version), cancel, progress)?;
-    let path = package.root.join(spec.reference.program.trim_start_matches('/'));
+    let path = package
+        .root
+        .join(spec.reference.program.trim_start_matches('/'));
     let bytes = fs::read(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => BuildError::NoProgram {
             package: spec.reference.package.clone(),
@@ -133,16 +152,34 @@ pub fn prepare(
         _ => BuildError::Io { path, error },
     })?;
     if bytes.starts_with(b"#!") {
-        return Err(BuildError::Script { program: spec.reference.program.clone() });
+        return Err(BuildError::Script {
+            program: spec.reference.program.clone(),
+        });
     }
-    let linked = if has_interpreter(&bytes) { Kind::Dynamic } else { Kind::Static };
+    let linked = if has_interpreter(&bytes) {
+        Kind::Dynamic
+    } else {
+        Kind::Static
+    };
     if linked != spec.reference.kind {
         let program = spec.reference.program.clone();
-        return Err(BuildError::Kind { program, linked: if linked == Kind::Dynamic { "dynamic" } else { "static" } });
+        return Err(BuildError::Kind {
+            program,
+            linked: if linked == Kind::Dynamic {
+                "dynamic"
+            } else {
+                "static"
+            },
+        });
     }
     let digest = Digest::of(&bytes);
     let image = cache.ensure(&recipe(spec, version, bytes), cancel, progress)?;
-    Ok(Prepared { package, image, program: program(spec), digest })
+    Ok(Prepared {
+        package,
+        image,
+        program: program(spec),
+        digest,
+    })
 }
 
 /// Whether an ELF program asks for a loader: the segment type `PT_INTERP` (3) among its program headers,
@@ -150,12 +187,21 @@ pub fn prepare(
 fn has_interpreter(elf: &[u8]) -> bool {
     let number = |at: usize, size: usize| -> Option<usize> {
         let bytes = elf.get(at..at.checked_add(size)?)?;
-        Some(bytes.iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte)))
+        Some(
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |number, &byte| number << 8 | usize::from(byte)),
+        )
     };
     let headers = || Some((number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?));
-    let Some((start, size, count)) = headers() else { return false };
+    let Some((start, size, count)) = headers() else {
+        return false;
+    };
     (0..count).any(|index| {
-        let at = index.checked_mul(size).and_then(|offset| start.checked_add(offset));
+        let at = index
+            .checked_mul(size)
+            .and_then(|offset| start.checked_add(offset));
         at.and_then(|at| number(at, 4)) == Some(3)
     })
 }
