@@ -33,6 +33,9 @@ pub(crate) struct Trees {
 }
 
 enum Top {
+    Empty {
+        name: PathBuf,
+    },
     Link {
         name: PathBuf,
         to: PathBuf,
@@ -54,6 +57,11 @@ fn open(path: &Path) -> io::Result<OwnedFd> {
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
     rustix::mount::open_tree(CWD, path, flags).map_err(|error| at(path, error))
+}
+
+/// Whether a directory can be read and holds nothing.
+fn is_empty(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Opens everything that [`build`] will mount.
@@ -92,6 +100,9 @@ pub(crate) fn open_trees(spec: &Spec) -> io::Result<Trees> {
                 to: fs::read_link(entry.path())?,
                 name,
             });
+        } else if kind.is_dir() && is_empty(&entry.path()) {
+            // A plain directory of the new root, in which mounts can be placed.
+            image.push(Top::Empty { name });
         } else if kind.is_dir() || kind.is_file() {
             let tree = open(&entry.path())?;
             sys::set_mount_flags(
@@ -186,6 +197,7 @@ pub(crate) fn build(spec: &Spec, trees: Trees) -> io::Result<()> {
 
     for top in trees.image {
         match top {
+            Top::Empty { name } => fs::create_dir(name)?,
             Top::Link { name, to } => std::os::unix::fs::symlink(to, name)?,
             Top::Tree {
                 name,
