@@ -150,7 +150,7 @@ fn judge(
         Some((stage, _installed)) => {
             let results = Results::open(out, key)?;
             let mut progress = Progress::new();
-            let jobs = arguments.jobs.unwrap_or_else(|| context.jobs());
+            let jobs = arguments.jobs.map_or_else(|| context.jobs(), usize::from);
             score::run_all(
                 stage,
                 &target.spec,
@@ -210,7 +210,7 @@ fn source(context: &Context, arguments: &ScoreArgs, target: &Target) -> Result<E
     // A run's submission is restored from its record, not read from a workspace that may have changed.
     let restored;
     let directory = if given.join("run.toml").is_file() {
-        restored = restore(given)?;
+        restored = restore(context, target, &language, given)?;
         restored.path()
     } else {
         given
@@ -252,7 +252,12 @@ fn source(context: &Context, arguments: &ScoreArgs, target: &Target) -> Result<E
     })
 }
 
-fn restore(run_directory: &Path) -> Result<tempfile::TempDir, Failure> {
+fn restore(
+    context: &Context,
+    target: &Target,
+    language: &target::Language,
+    run_directory: &Path,
+) -> Result<tempfile::TempDir, Failure> {
     let mut tree = None;
     for entry in run::read(run_directory)? {
         match entry?.event {
@@ -271,7 +276,14 @@ fn restore(run_directory: &Path) -> Result<tempfile::TempDir, Failure> {
         .prefix("mirrorcode-restored-")
         .tempdir()
         .map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
-    let store = run::Store::open(run_directory, run::Known::nothing());
+    // A run does not carry what its task provides.
+    let provided = tempfile::Builder::new()
+        .prefix("mirrorcode-task-")
+        .tempdir()
+        .map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
+    let files = provided.path().join("task");
+    task::assemble(context, target, language, &target.visible()?, &files)?;
+    let store = run::Store::open(run_directory, run::Known::scan(&[&files])?);
     run::restore(&store, tree, dir.path(), run::Limits::WORKSPACE)?;
     Ok(dir)
 }

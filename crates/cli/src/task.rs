@@ -116,7 +116,7 @@ fn readme(target: &Target, language: &Language, visible: usize, pages: &[String]
         .collect();
     let pages: Vec<_> = pages
         .iter()
-        .map(|page| format!("- `docs/{page}`\n"))
+        .map(|page| format!("- `/task/docs/{page}`\n"))
         .collect();
     format!(
         "# Rebuild `{command}` in {language}\n\n\
