@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ pub fn entry() {
         .next()
         .is_some_and(|name| name == KEEPER_NAME)
     {
+        // Whoever started the owner may have left descriptors open for its children; nothing that runs
+        // here may have one of them.
+        sys::close_from(3);
         let socket = UnixStream::from(sys::adopt(0));
         let status = match serve(&socket) {
             Ok(()) => 0,
@@ -75,6 +79,11 @@ fn serve(socket: &UnixStream) -> Result<(), Broken> {
     let ToKeeper::Build(spec) = message else {
         return Err(io::Error::other("expected a description of the sandbox")).step("receive");
     };
+    // Opened while the host's process file system is in sight.
+    let victim = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/proc/self/oom_score_adj")
+        .ok();
     let init = build(socket, &spec)?;
     wire::send(socket, &FromKeeper::Ready, &[], &[]).step("send")?;
     let common = Confinement {
@@ -94,6 +103,7 @@ fn serve(socket: &UnixStream) -> Result<(), Broken> {
         init,
         common,
         stack: Stack::new(),
+        victim,
     };
     loop {
         let Some((message, descriptors)) = wire::receive(socket).step("receive")? else {
@@ -196,6 +206,8 @@ struct Keeper<'a> {
     init: UnixStream,
     common: Confinement,
     stack: Stack,
+    /// Says how ready the kernel is to end this process, and those it starts, when memory is used up.
+    victim: Option<std::fs::File>,
 }
 
 /// Why the keeper ended a command itself.
@@ -263,7 +275,12 @@ impl Keeper<'_> {
             .as_ref()
             .map(|(rules, number)| (rules.as_fd(), *number));
         let start = Instant::now();
-        let started = match launch::launch(command, stdio, guard, &self.common, &mut self.stack) {
+        // A command that uses memory which counts for no process (files in memory, pipes) must not make the
+        // kernel choose its keeper, which shares its control group and may be larger than it.
+        self.offer_to_oom("1000");
+        let launched = launch::launch(command, stdio, guard, &self.common, &mut self.stack);
+        self.offer_to_oom("0");
+        let started = match launched {
             Ok(started) => started,
             Err(LaunchError::Program(code)) => {
                 return Ok((Ending::NotStarted(code), Usage::default()));
@@ -295,6 +312,13 @@ impl Keeper<'_> {
             Watch::Ended => Ending::Exited(libc::WEXITSTATUS(reaped.status)),
         };
         Ok((ending, usage))
+    }
+
+    /// What is started from here on inherits the value.
+    fn offer_to_oom(&self, value: &str) {
+        if let Some(file) = &self.victim {
+            let _ = file.write_all_at(value.as_bytes(), 0);
+        }
     }
 
     /// Waits for the command's end, its deadline, or a word from the owner.

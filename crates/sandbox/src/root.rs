@@ -136,7 +136,12 @@ pub(crate) fn open_trees(spec: &Spec) -> io::Result<Trees> {
         .iter()
         .map(|&name| {
             let tree = open(&Path::new("/dev").join(name))?;
-            sys::set_mount_flags(&tree, sys::MOUNT_NO_SUID | sys::MOUNT_NO_EXEC)?;
+            // The nodes are the host's own: on a writable mount, `touch /dev/null` would leave a time there
+            // for whoever comes next. Devices themselves stay writable on a read-only mount.
+            sys::set_mount_flags(
+                &tree,
+                sys::MOUNT_READ_ONLY | sys::MOUNT_NO_SUID | sys::MOUNT_NO_EXEC,
+            )?;
             Ok((name, tree))
         })
         .collect::<io::Result<_>>()?;
@@ -231,7 +236,8 @@ pub(crate) fn build(spec: &Spec, trees: Trees) -> io::Result<()> {
         let options: &[(&str, &str)] = match spec.syscalls {
             Syscalls::Program => {
                 flags |= MountAttrFlags::MOUNT_ATTR_RDONLY;
-                &[("subset", "pid")]
+                // The init's start time and usage would tell a command how much ran before it.
+                &[("subset", "pid"), ("hidepid", "ptraceable")]
             }
             Syscalls::Tools => &[],
         };

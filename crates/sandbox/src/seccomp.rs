@@ -196,14 +196,12 @@ const PROCESSES: &[c_long] = &[
     libc::SYS_setsid,
     libc::SYS_sched_yield,
     libc::SYS_sched_getaffinity,
-    libc::SYS_sched_setaffinity,
     libc::SYS_sched_getparam,
     libc::SYS_sched_getscheduler,
     libc::SYS_sched_get_priority_max,
     libc::SYS_sched_get_priority_min,
     libc::SYS_sched_getattr,
     libc::SYS_getpriority,
-    libc::SYS_setpriority,
     libc::SYS_ioprio_get,
     libc::SYS_getcpu,
     libc::SYS_pidfd_open,
@@ -315,6 +313,9 @@ const REFUSED_TERMINAL_REQUESTS: [u64; 2] = [libc::TIOCSTI, TIOCLINUX];
 /// `asm-generic/ioctls.h`.
 const TIOCLINUX: u64 = 0x541C;
 
+/// `linux/stat.h`, since Linux 6.8.
+const STATX_MNT_ID_UNIQUE: u64 = 0x4000;
+
 fn argument(index: u8, length: SeccompCmpArgLen, op: SeccompCmpOp, value: u64) -> SeccompCondition {
     SeccompCondition::new(index, length, op, value)
         .expect("argument indexes are constants below six")
@@ -368,6 +369,22 @@ fn rules(syscalls: Syscalls) -> BTreeMap<c_long, Vec<SeccompRule>> {
         libc::SYS_prlimit64,
         vec![rule(vec![argument(0, Dword, SeccompCmpOp::Eq, 0)])],
     );
+    // The init lives from one command to the next and is of the same user: what is set on it stays, and
+    // would be a message. A command may change itself; tools run in one command or trust each other.
+    let which = argument(0, Dword, SeccompCmpOp::Eq, u64::from(libc::PRIO_PROCESS));
+    let own_priority = vec![rule(vec![which, argument(1, Dword, SeccompCmpOp::Eq, 0)])];
+    let own_processors = vec![rule(vec![argument(0, Dword, SeccompCmpOp::Eq, 0)])];
+    let (own_priority, own_processors) = match syscalls {
+        Syscalls::Program => (own_priority, own_processors),
+        Syscalls::Tools => (Vec::new(), Vec::new()),
+    };
+    rules.insert(libc::SYS_setpriority, own_priority);
+    rules.insert(libc::SYS_sched_setaffinity, own_processors);
+    // Numbers of mounts that the kernel never gives twice would count what ran before.
+    if syscalls == Syscalls::Program {
+        let unique = argument(3, Dword, SeccompCmpOp::MaskedEq(STATX_MNT_ID_UNIQUE), 0);
+        rules.insert(libc::SYS_statx, vec![rule(vec![unique])]);
+    }
     rules
 }
 

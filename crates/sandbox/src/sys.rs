@@ -212,6 +212,14 @@ pub(crate) fn adopt(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// Closes every descriptor from this number on.
+pub(crate) fn close_from(first: u32) {
+    // Needed: rustix has no close_range. Sound: called once, at entry, before anything owns a descriptor.
+    // A kernel too old for the call (5.9) is too old for Landlock, which is tried for later.
+    // SAFETY: see above.
+    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+}
+
 /// Leaves namespaces for new ones. Only for a process with a single thread.
 pub(crate) fn unshare(flags: i32) -> io::Result<()> {
     // Needed: rustix marks its own as unsafe for the sake of CLONE_FILES, which is not used here. Sound:

@@ -173,6 +173,11 @@ impl Worker {
                 if step.contains("namespace")
                     && [libc::EPERM, libc::ENOSPC, libc::EINVAL, libc::ENOSYS].contains(&code) =>
             {
+                // The kernel's words for a limit on namespaces are those for a full disk.
+                let error = match code {
+                    libc::ENOSPC => "the limit on their number is reached".to_owned(),
+                    _ => error,
+                };
                 Err(Error::NoNamespaces { step, error })
             }
             FromKeeper::Broken { step, error, .. } => Err(Error::Build { step, error }),
