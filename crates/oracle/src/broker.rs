@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -220,7 +220,11 @@ impl Office {
     ) -> Result<Reply, Trouble> {
         let start = Instant::now();
         let directory = Path::new(OsStr::from_bytes(&request.cwd));
-        if !self.shared.iter().any(|dir| directory.starts_with(&dir.at)) {
+        if directory
+            .components()
+            .any(|part| part == Component::ParentDir)
+            || !self.shared.iter().any(|dir| directory.starts_with(&dir.at))
+        {
             let shared: Vec<_> = self
                 .shared
                 .iter()
@@ -255,7 +259,9 @@ impl Office {
         });
         match outcome {
             Ok(outcome) => {
+                // First: a caller that never reads must not keep a place from the others.
                 self.return_worker(Some(worker));
+                self.flush(stream, &mut pump);
                 let record = Call {
                     argv,
                     directory: request.cwd.clone(),
@@ -377,9 +383,7 @@ impl Office {
                 }
             }
         }
-        let outcome = running.finish()?;
-        self.flush(stream, pump);
-        Ok(outcome)
+        running.finish()
     }
 
     /// Brings the rest of the output to a caller that may be slow, as long as the caller is there.

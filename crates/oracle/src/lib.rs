@@ -23,7 +23,7 @@ mod wire;
 pub use broker::{Broker, Record, Reference, Shared};
 pub use call::{Call, Descriptor, Hashed};
 pub use guard_fd::{GUARD_FAILED, GUARD_FD};
-pub use listen::listen;
+pub use listen::{Connection, listen};
 
 /// The shim: a static executable for x86-64 Linux, without a C library.
 pub const SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/shim"));

@@ -5,10 +5,12 @@
 //! Terminals go as they are so that they stay terminals. Output pipes and sockets pass through here.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::SendFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use sha2::{Digest, Sha256};
 
@@ -55,6 +57,22 @@ fn same_file(a: &OwnedFd, b: &OwnedFd) -> bool {
     }
 }
 
+/// The caller's end of a pipe, opened anew so that writing to it never waits: others may fill the pipe after
+/// it was found ready. The caller's own open file keeps its flags. Sockets are written to without waiting anyway.
+fn never_waits(fd: &OwnedFd) -> io::Result<OwnedFd> {
+    let writable = rustix::fs::fcntl_getfl(fd)?.intersects(OFlags::WRONLY | OFlags::RDWR);
+    if kind(fd) != "pipe" || !writable {
+        return fd.try_clone();
+    }
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(own) => Ok(own),
+        // Nobody reads any more (for a named pipe): the copy gives the same answer when written to.
+        Err(_) => fd.try_clone(),
+    }
+}
+
 impl Descriptors {
     /// Looks at the caller's descriptors and makes the pipes that stand in for output pipes. `output` is
     /// the most bytes that may pass.
@@ -88,7 +106,7 @@ impl Descriptors {
             pump.of[index] = Some(pump.lanes.len());
             pump.lanes.push(Lane {
                 from: Some(from),
-                to: fd.try_clone()?,
+                to: never_waits(fd)?,
                 pending: Vec::new(),
                 hash: Sha256::new(),
                 bytes: 0,
@@ -218,7 +236,15 @@ impl Lane {
         if !matches!(ready, Ok(count) if count > 0) {
             return false;
         }
-        match rustix::io::write(&self.to, &self.pending) {
+        let written = match rustix::net::send(
+            &self.to,
+            &self.pending,
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        ) {
+            Err(Errno::NOTSOCK) => rustix::io::write(&self.to, &self.pending),
+            sent => sent,
+        };
+        match written {
             Ok(count) => {
                 self.pending.drain(..count);
                 self.pending.is_empty()
