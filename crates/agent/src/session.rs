@@ -41,7 +41,7 @@ const WRAPPER: &str = r#"
 __script=$1 __directory=$2
 set --
 [ -r /tmp/.shell/state ] && . /tmp/.shell/state
-cd -- "$__directory" || exit
+cd -- "$__directory" || cd /workspace || exit
 trap '__status=$?; { export -p >/tmp/.shell/state; printf %s "$PWD" >/tmp/.shell/directory; } 2>/dev/null; exit $__status' EXIT
 unset __directory
 eval "$__script"
@@ -365,11 +365,15 @@ impl Session {
         interactive: bool,
         elapsed: Duration,
     ) -> Result<CommandOutcome, Error> {
-        if let Some(file) = outcome.files.into_iter().next()
-            && !file.bytes.is_empty()
-        {
-            self.directory = PathBuf::from(OsString::from_vec(file.bytes));
-        }
+        // The agent writes this file as it likes: what is no path, or is none any more, is as if it had not been
+        // written, and never keeps the next command from starting.
+        self.directory = match outcome.files.into_iter().next() {
+            Some(file) if file.bytes.starts_with(b"/") && !file.bytes.contains(&0) => {
+                PathBuf::from(OsString::from_vec(file.bytes))
+            }
+            Some(_) => PathBuf::from(WORKSPACE),
+            None => std::mem::take(&mut self.directory),
+        };
         let ending = control::ending(outcome.ending);
         let mut book = open_book(&self.book);
         book.command = None;

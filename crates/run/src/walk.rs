@@ -134,9 +134,12 @@ impl Walk<'_> {
             match self.entry(dir.as_fd(), &name, path, depth)? {
                 // It was exchanged or removed since its name was read.
                 Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::STALE) => {}
-                Err(Errno::ACCESS | Errno::PERM) => self.nodes.push(Node::Unreadable {
-                    path: Bytes(path.clone()),
-                }),
+                // WOULDBLOCK: somebody holds a lease on it, which opening without waiting does not break.
+                Err(Errno::ACCESS | Errno::PERM | Errno::WOULDBLOCK) => {
+                    self.nodes.push(Node::Unreadable {
+                        path: Bytes(path.clone()),
+                    })
+                }
                 Err(errno) => return Err(io("read", &self.name(path))(errno)),
                 Ok(()) => {}
             }
