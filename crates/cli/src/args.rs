@@ -159,7 +159,7 @@ pub(crate) struct ShellArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) rootfs: Option<PathBuf>,
     /// Seconds that one command may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) command_limit: u64,
 }
 
@@ -167,7 +167,7 @@ pub(crate) struct ShellArgs {
 pub(crate) struct ScoreArgs {
     /// Task, written target/language; with --prebuilt, the target alone
     pub(crate) task: String,
-    /// Directory of the submission, or a run
+    /// Directory of the submission, or a run, by id or directory
     #[arg(required_unless_present = "prebuilt")]
     pub(crate) submission: Option<PathBuf>,
     /// Score a finished program: `reference`, `package:NAME:/path/in/it`, or a path
@@ -180,8 +180,8 @@ pub(crate) struct ScoreArgs {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Cases at the same time [default: number of processors]
-    #[arg(short, long, value_name = "N")]
-    pub(crate) jobs: Option<usize>,
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
     /// Score again, even if there is a verdict already
     #[arg(long)]
     pub(crate) again: bool,

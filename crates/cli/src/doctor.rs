@@ -14,9 +14,12 @@ struct Report<'a> {
     findings: &'a [Finding],
 }
 
+/// Where the building of images finds a program: on the path, and where administration's tools are.
 fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
+    const SYSTEM: [&str; 5] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+    let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
+        .chain(SYSTEM.map(PathBuf::from))
         .map(|dir| dir.join(program))
         .find(|file| file.is_file())
 }

@@ -209,11 +209,23 @@ fn source(context: &Context, arguments: &ScoreArgs, target: &Target) -> Result<E
         .ok_or_else(|| Failure::usage("name a directory to be scored"))?;
     // A run's submission is restored from its record, not read from a workspace that may have changed.
     let restored;
-    let directory = if given.join("run.toml").is_file() {
-        restored = restore(context, target, &language, given)?;
-        restored.path()
-    } else {
-        given
+    let by_id = context.runs().join(given);
+    let run = [given, by_id.as_path()]
+        .into_iter()
+        .find(|run| run.join("run.toml").is_file());
+    let directory = match run {
+        Some(run) => {
+            restored = restore(context, target, &language, run)?;
+            restored.path()
+        }
+        None if given.is_dir() => given,
+        None => {
+            return Err(Failure::usage(format!(
+                "{} is neither a directory nor a run in {}",
+                given.display(),
+                context.runs().display()
+            )));
+        }
     };
     let submission = Submission::read(directory, &language.ignore).map_err(Failure::usage)?;
     let build = images::for_build(context, &language, target)?;

@@ -1,10 +1,4 @@
 //! What people see: tables and reports on standard output, progress and errors on standard error.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the one place that prints"
-)]
-
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -31,12 +25,12 @@ pub(crate) fn json(value: &impl serde::Serialize) {
 
 /// Prints an error.
 pub(crate) fn error(message: &str) {
-    eprintln!("mirrorcode: {message}");
+    note(&format!("mirrorcode: {message}"));
 }
 
-/// Prints a remark to standard error.
+/// Prints a remark to standard error; nobody there to read it is no reason to stop.
 pub(crate) fn note(message: &str) {
-    eprintln!("{message}");
+    let _ = writeln!(std::io::stderr().lock(), "{message}");
 }
 
 /// A table with these column names.

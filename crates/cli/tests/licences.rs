@@ -25,7 +25,7 @@ const ALLOWED: [&str; 12] = [
 ];
 
 /// Crates that are there in more than one version, and why.
-const TWICE: [(&str, &str); 4] = [
+const TWICE: [(&str, &str); 5] = [
     (
         "cpufeatures",
         "proptest's random numbers are newer than our hashes",
@@ -33,9 +33,10 @@ const TWICE: [(&str, &str); 4] = [
     ("rand_core", "proptest's random numbers are newer than ours"),
     ("syn", "derive macros are between two of its versions"),
     (
-        "winnow",
-        "the reader of TOML is between two of its versions",
+        "toml_datetime",
+        "toml's reader and writer are between two of its versions",
     ),
+    ("winnow", "what toml reads with: as toml_datetime"),
 ];
 
 /// The packages of this platform, with what tests need.

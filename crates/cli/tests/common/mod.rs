@@ -203,23 +203,59 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The first lines of a target's visible cases, parsed.
-pub fn visible(target: &str) -> Vec<serde_json::Value> {
-    let path = repository()
-        .join("targets")
-        .join(target)
-        .join("tests/visible.jsonl");
+/// A target with few cases of gron, built: for tests in which the number of cases does not matter.
+pub fn small() -> &'static Path {
+    const FAMILIES: [&str; 5] = [
+        "arrays",
+        "file-arguments",
+        "flag-errors",
+        "stream",
+        "ungron-arrays",
+    ];
+    static SMALL: std::sync::OnceLock<Place> = std::sync::OnceLock::new();
+    let place = SMALL.get_or_init(|| {
+        let place = Place::new();
+        let from = repository().join("targets/gron");
+        for family in FAMILIES {
+            let name = format!("families/{family}.toml");
+            place.write(
+                &format!("targets/small/{name}"),
+                fs::read(from.join(&name)).unwrap(),
+            );
+        }
+        copy(
+            &from.join("fixtures"),
+            &place.path("targets/small/fixtures"),
+        );
+        let spec = fs::read_to_string(from.join("target.toml")).unwrap();
+        place.write(
+            "targets/small/target.toml",
+            spec.replacen("\"gron\"", "\"small\"", 1),
+        );
+        copy(&repository().join("languages"), &place.path("languages"));
+        place.expect(
+            0,
+            &[
+                "target",
+                "build",
+                "small",
+                "--targets",
+                "targets",
+                "--languages",
+                "languages",
+            ],
+        );
+        place
+    });
+    Box::leak(Box::new(place.path("targets")))
+}
+
+/// A target's visible cases, parsed.
+pub fn visible(target: &Path) -> Vec<serde_json::Value> {
+    let path = target.join("tests/visible.jsonl");
     fs::read_to_string(path)
         .unwrap()
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
-}
-
-/// Fetches what `gron/python` needs into the tests' cache, once: reference, docs and images.
-pub fn prepare() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        Place::new().expect(0, &["target", "build", "gron", "--no-draw"]);
-    });
 }
