@@ -36,6 +36,7 @@ test-targets: setup
 
 bench: setup
 	$(CARGO) run --release --quiet -p sandbox --example floor
+	$(CARGO) run --release --quiet -p cli --example score_ratio
 
 clean:
 	$(CARGO) clean

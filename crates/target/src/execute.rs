@@ -80,7 +80,7 @@ pub fn case_sandbox(rootfs: &Path, limits: &Limits) -> sandbox::Spec {
 }
 
 /// The command that a case is.
-pub fn case_command(
+pub(crate) fn case_command(
     program: &Program,
     target: &Spec,
     inputs: &Inputs,
@@ -163,7 +163,7 @@ pub fn observe(
 ///
 /// # Errors
 /// As [`observe`].
-pub fn observe_inputs(
+pub(crate) fn observe_inputs(
     worker: &mut Worker,
     program: &Program,
     target: &Spec,

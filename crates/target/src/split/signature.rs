@@ -15,7 +15,7 @@ pub struct Signature {
     pub ending: Ending,
     /// Whether nothing is written to standard output.
     pub silent: bool,
-    /// Standard error with numbers and quoted parts masked.
+    /// Standard error with numbers and quoted parts and parts in parentheses masked.
     pub stderr: String,
 }
 
@@ -32,7 +32,8 @@ impl Signature {
     }
 }
 
-/// Text with each run of digits as `0` and each quoted part as its two quotes.
+/// Text with each run of digits as `0`, each quoted part as two quotes and each part in parentheses as two
+/// of these: programs show values of the input in all three.
 fn masked(text: &str) -> String {
     let mut masked = String::new();
     let mut rest = text;
@@ -45,13 +46,14 @@ fn masked(text: &str) -> String {
             '\'' if !before.is_alphanumeric() => Some(first),
             '‘' => Some('’'),
             '“' => Some('”'),
+            '(' => Some(')'),
             _ => None,
         };
         let line = after.split('\n').next().unwrap_or_default();
         let closed =
             close.and_then(|close| line.find([close, if first == '`' { '\'' } else { close }]));
         if let Some(at) = closed {
-            masked.push_str("''");
+            masked.push_str(if first == '(' { "()" } else { "''" });
             let close = after[at..].chars().next().map_or(1, char::len_utf8);
             rest = &after[at + close..];
             before = '\'';
@@ -99,6 +101,7 @@ mod tests {
             ("line 12, column 345\n", "line 0, column 0\n"),
             ("open \"a b\": can't 'x'", "open '': can't ''"),
             ("jq: error: `x' and ‘é’", "jq: error: '' and ''"),
+            ("object ({\"a\":1}) and (open", "object () and (open"),
             ("unclosed \" 7\nnext \" 8", "unclosed \" 0\nnext \" 0"),
         ] {
             assert_eq!(masked(text), expected, "{text}");
