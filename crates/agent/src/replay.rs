@@ -1,6 +1,6 @@
 //! A recorded run's commands, executed again in a fresh sandbox, and what came out differently.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::event::{Content, Ending, Entry, Event, TreeHash};
 use crate::session::{Error, Session};
@@ -155,7 +155,7 @@ pub enum ReplayError {
 /// When the session fails or the record is incomplete.
 pub fn repeat(
     session: &mut Session,
-    workspace: &PathBuf,
+    workspace: &Path,
     archive: &dyn Archive,
     command: &Recorded,
 ) -> Result<Step, ReplayError> {

@@ -22,7 +22,7 @@ use crate::event::{Bytes, Ending, Event, Reason, RecordError, Recorder};
 /// Where the work is.
 pub const WORKSPACE: &str = "/workspace";
 /// Scratch, seen by the reference too.
-pub const SCRATCH: &str = "/tmp";
+const SCRATCH: &str = "/tmp";
 /// Docs and visible cases.
 pub const TASK: &str = "/task";
 /// Home directory: not in the workspace, so that no tool's cache becomes part of a submission.

@@ -32,7 +32,7 @@ enum Work {
         language: Box<target::Language>,
         roots: Roots,
     },
-    Prebuilt(TestStage),
+    Prebuilt(Box<TestStage>),
 }
 
 pub(crate) fn run(context: &Context, arguments: &ScoreArgs) -> Answer {
@@ -128,7 +128,7 @@ fn judge(
         Work::Prebuilt(stage) => Made {
             build: score::Build::None,
             log: Vec::new(),
-            stage: Some((stage, nothing()?)),
+            stage: Some((*stage, nothing()?)),
         },
         Work::Source {
             submission,
@@ -387,7 +387,7 @@ fn prebuilt(
         task: spec.name.clone(),
         facts,
         versions,
-        work: Work::Prebuilt(stage),
+        work: Work::Prebuilt(Box::new(stage)),
     })
 }
 

@@ -11,15 +11,15 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use sha2::{Digest, Sha256};
 
 /// Most files of a submission.
-pub const MOST_FILES: usize = 10_000;
+const MOST_FILES: usize = 10_000;
 /// Most bytes of one file.
-pub const MOST_FILE_BYTES: u64 = 16 << 20;
+const MOST_FILE_BYTES: u64 = 16 << 20;
 /// Most bytes of all files.
-pub const MOST_BYTES: u64 = 64 << 20;
+const MOST_BYTES: u64 = 64 << 20;
 /// Deepest directory.
-pub const MOST_DEPTH: usize = 32;
+const MOST_DEPTH: usize = 32;
 /// Longest path, in bytes.
-pub const MOST_PATH: usize = 1024;
+const MOST_PATH: usize = 1024;
 
 /// A copy of a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
