@@ -137,8 +137,8 @@ fn nothing_is_left_running_and_a_command_cannot_name_its_keeper() {
         b"",
     );
     let seen = run(&mut worker, &shell("ls -d /proc/[0-9]* | wc -l"), b"");
-    // The init, the shell, ls and wc.
-    assert_eq!(text(&seen).1.trim(), "4");
+    // The shell, ls and wc; the init is out of sight.
+    assert_eq!(text(&seen).1.trim(), "3");
     let (ending, _, _) = text(&run(
         &mut worker,
         &shell("kill -KILL 1; kill -STOP 1; kill -KILL -1"),
