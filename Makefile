@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-targets test-attacks bench setup lint clean
+.PHONY: demo test test-languages test-targets test-attacks bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -28,6 +28,11 @@ lint: setup
 
 test: lint
 	$(CARGO) test --workspace --locked
+
+# Compiled languages and whole images: builds the toolchain images, needs the package mirror.
+test-languages: setup
+	$(CARGO) test --locked -p cli --test line -- --ignored
+	$(CARGO) test --locked -p image -- --ignored
 
 # Builds and checks every target from a clean cache: some minutes, needs the package mirror.
 test-targets: setup

@@ -166,12 +166,18 @@ pub fn repeat(
     let Some(result) = &command.result else {
         return Ok(Step::CutOff);
     };
-    if result.interactive {
+    // Where it was stopped cannot be met again.
+    let stopped = result.ending == Ending::Stopped;
+    if result.interactive || stopped {
         if let Some(tree) = command.tree {
             archive.restore(tree, workspace).map_err(archived)?;
             session.record_workspace()?;
         }
-        return Ok(Step::Restored);
+        return Ok(if stopped {
+            Step::CutOff
+        } else {
+            Step::Restored
+        });
     }
     let outcome = session.command(&command.script, b"", &mut |_, _| {})?;
     let mut deviations = Vec::new();

@@ -299,6 +299,11 @@ impl Session {
         &self.directory
     }
 
+    /// From here on, a command that has no terminal is ended when the flag is raised.
+    pub fn stop_when(&mut self, flag: Arc<std::sync::atomic::AtomicBool>) {
+        self.worker.stop_when(flag);
+    }
+
     /// Runs a script with `stdin` as its input; `live` sees output as it comes.
     ///
     /// # Errors

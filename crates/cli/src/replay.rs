@@ -99,12 +99,7 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
     let (mut same, mut restored, mut cut_off) = (0u64, 0u64, 0u64);
     let mut deviations: Vec<Deviation> = Vec::new();
     for command in &commands {
-        if context.is_interrupted() {
-            return Err(Failure::new(
-                exit::INTERRUPTED,
-                "interrupted; a replay keeps nothing, so give the command again",
-            ));
-        }
+        stop_if_interrupted(context)?;
         progress.count("commands", command.number, commands.len() as u64);
         match agent::repeat(&mut session, &workspace, &archive, command)
             .map_err(Failure::machine)?
@@ -115,6 +110,7 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
             Step::CutOff => cut_off += 1,
         }
     }
+    stop_if_interrupted(context)?;
     progress.finish();
     drop(session);
     if let Some(out) = &arguments.workspace {
@@ -133,6 +129,16 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
     } else {
         exit::NO
     })
+}
+
+fn stop_if_interrupted(context: &Context) -> Result<(), Failure> {
+    if context.is_interrupted() {
+        return Err(Failure::new(
+            exit::INTERRUPTED,
+            "interrupted; a replay keeps nothing, so give the command again",
+        ));
+    }
+    Ok(())
 }
 
 /// Copies what a replay built, as scoring would copy it.

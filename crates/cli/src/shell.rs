@@ -177,13 +177,9 @@ impl Ready {
             command_output: COMMAND_OUTPUT,
             memory: MEMORY,
         };
-        Ok(Session::open(
-            setting,
-            recorder,
-            Arc::new(evaluator),
-            number,
-            cwd,
-        )?)
+        let mut session = Session::open(setting, recorder, Arc::new(evaluator), number, cwd)?;
+        session.stop_when(Arc::clone(&context.interrupted));
+        Ok(session)
     }
 
     /// Writes the task's files into a run's directory, and knows them.
@@ -263,7 +259,13 @@ pub(crate) fn run(context: &Context, arguments: &ShellArgs) -> Answer {
         (false, false) => Reason::Left,
     };
     session.close(reason)?;
-    Ok(if interrupted { exit::INTERRUPTED } else { last })
+    if interrupted {
+        return Err(Failure::new(
+            exit::INTERRUPTED,
+            "interrupted; what was done is recorded, and `mirrorcode shell --resume RUN` goes on from it",
+        ));
+    }
+    Ok(last)
 }
 
 fn begin(context: &Context, arguments: &ShellArgs) -> Result<Session, Failure> {

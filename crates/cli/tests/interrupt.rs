@@ -232,7 +232,7 @@ fn while_a_run_is_replayed() {
             "-c",
             "echo 1",
             "-c",
-            "sleep 5",
+            "sleep 2",
             "-c",
             "echo 3",
         ],

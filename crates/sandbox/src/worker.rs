@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,6 +22,8 @@ use crate::{INNER_ID, OUTER_ID_WHEN_ROOT, sys};
 
 /// Time that a keeper has, beyond a command's own limit, to clean up and answer.
 const GRACE: Duration = Duration::from_secs(30);
+/// How soon a raised flag is seen.
+const LOOK: Duration = Duration::from_millis(100);
 /// Read size for output pipes: what a pipe holds.
 const CHUNK: usize = 64 << 10;
 
@@ -106,6 +109,7 @@ pub struct Worker {
     socket: UnixStream,
     group: Option<Group>,
     seen: Events,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Worker {
@@ -145,6 +149,7 @@ impl Worker {
             socket,
             group,
             seen: Events::default(),
+            stop: None,
         };
         worker.send(&ToKeeper::Build(Box::new(spec.clone())))?;
         worker.expect_setup(|message| matches!(message, FromKeeper::Unshared))?;
@@ -210,6 +215,16 @@ impl Worker {
     /// Whether memory and processes are held by a control group, and not by process limits alone.
     pub fn has_control_group(&self) -> bool {
         self.group.is_some()
+    }
+
+    /// From here on, [`Worker::run`] ends a command with [`Ending::Stopped`] once the flag is raised.
+    pub fn stop_when(&mut self, flag: Arc<AtomicBool>) {
+        self.stop = Some(flag);
+    }
+
+    fn is_stopped(&self) -> bool {
+        let raised = |flag: &Arc<AtomicBool>| flag.load(Ordering::Relaxed);
+        self.stop.as_ref().is_some_and(raised)
     }
 
     /// Starts a command on these descriptors.
@@ -465,7 +480,14 @@ impl Pump<'_> {
 
     /// Waits for something to do and does it; true when the command has ended.
     fn step(&mut self, running: &mut Running<'_>) -> Result<bool, Error> {
-        let timeout = timespec(running.patience());
+        let look = match running.worker.stop {
+            Some(_) if running.forced.is_none() => LOOK,
+            _ => Duration::MAX,
+        };
+        let timeout = timespec(running.patience().min(look));
+        if running.worker.is_stopped() {
+            running.end(Ending::Stopped)?;
+        }
         let mut polled = vec![PollFd::new(&running.worker.socket, PollFlags::IN)];
         polled.extend(
             self.outputs
