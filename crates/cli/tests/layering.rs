@@ -185,21 +185,25 @@ fn no_file_names_a_registrys_host_or_somebodys_home() {
         ("gh", "cr.io"),
     ];
     let homes = [("/ho", "me/"), ("/ro", "ot/"), ("/Use", "rs/")];
-    let patterns: Vec<String> = hosts
-        .iter()
-        .chain(&homes)
-        .map(|(start, end)| format!("{start}{end}"))
-        .collect();
+    let whole = |halves: &[(&str, &str)]| -> Vec<String> {
+        halves
+            .iter()
+            .map(|(start, end)| format!("{start}{end}"))
+            .collect()
+    };
+    let (hosts, homes) = (whole(&hosts), whole(&homes));
     let mut found = Vec::new();
     for path in tracked() {
         // Cargo names its own index there.
         if path == Path::new("Cargo.lock") {
             continue;
         }
+        // Attacks look for homes, from inside a sandbox.
+        let attack = path.starts_with("crates/cli/tests/attacks");
         let bytes = fs::read(repository().join(&path)).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         for (number, line) in text.lines().enumerate() {
-            for pattern in &patterns {
+            for pattern in hosts.iter().chain(homes.iter().filter(|_| !attack)) {
                 if line.contains(pattern.as_str()) {
                     found.push(format!("{}:{}: {pattern}", path.display(), number + 1));
                 }

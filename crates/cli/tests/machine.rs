@@ -85,7 +85,7 @@ fn without_user_namespaces() {
     let wrapper = ["unshare", "--user", "--map-root-user"];
     for command in [
         "score small/python sub --out out",
-        "shell small/python -c true",
+        "target check small",
     ] {
         let done = run(
             &place,
