@@ -39,6 +39,10 @@ test-targets: setup
 	$(CARGO) build --release --quiet --bin mirrorcode
 	sh tests/targets.sh target/release/mirrorcode
 
+# Every attack on the sandboxes, and its twin with the wall removed: some minutes, builds what images it lacks.
+test-attacks: setup
+	$(CARGO) test --release --locked -p cli --test attacks -- --include-ignored --nocapture --test-threads 1
+
 bench: setup
 	$(CARGO) run --release --quiet -p sandbox --example floor
 	$(CARGO) run --release --quiet -p cli --example score_ratio

@@ -30,6 +30,9 @@ const LIMIT_STATUS: u32 = 124;
 const PROCESSES: u64 = 64;
 /// Open descriptors of a reference.
 const OPEN_FILES: u64 = 256;
+/// Signals that ask a program for its state: QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ and SYS, by
+/// their numbers on x86-64. The reference dies of them at once and handles none.
+const DUMPING: [i32; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
 /// How often the listener looks whether it should end.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -374,6 +377,10 @@ impl Office {
             }
             if spoken && caller_is_there {
                 match protocol::receive_signal(stream) {
+                    // A runtime that handles these tells of itself: Go prints its functions and lines.
+                    Ok(Some(signal)) if DUMPING.contains(&signal) => {
+                        running.end(Ending::Signaled(signal))?;
+                    }
                     Ok(Some(signal)) => running.signal(signal)?,
                     // A caller that is gone takes the reference along.
                     Ok(None) | Err(_) => {

@@ -1,0 +1,152 @@
+//! Attacks, for real, in the real sandboxes; and for each its twin with the wall removed, in which it succeeds.
+//!
+//! `cargo test` runs the quick ones, `make test-attacks` all. `docs/src/attacks.md` is made from the table:
+//! `MIRRORCODE_UPDATE=1` writes it anew.
+
+#[path = "attacks/agent.rs"]
+mod agent;
+#[path = "attacks/archive.rs"]
+mod archive;
+#[path = "attacks/build.rs"]
+mod build;
+mod common;
+#[path = "attacks/lab.rs"]
+mod lab;
+#[path = "attacks/oracle.rs"]
+mod oracle;
+#[path = "attacks/reference.rs"]
+mod reference;
+#[path = "attacks/submission.rs"]
+mod submission;
+#[path = "attacks/table.rs"]
+mod table;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+use lab::Lab;
+use table::{Attack, Twin};
+
+fn all() -> Vec<Attack> {
+    [
+        reference::attacks(),
+        agent::attacks(),
+        oracle::attacks(),
+        submission::attacks(),
+        build::attacks(),
+        archive::attacks(),
+    ]
+    .concat()
+}
+
+/// Runs attacks and their twins, prints a line for each, and fails for all that went wrong together.
+fn run(attacks: &[Attack]) {
+    let mut lab = Lab::new();
+    let mut wrong = Vec::new();
+    for attack in attacks {
+        let got = lab.act(attack, &Twin::No(""));
+        let twin = match &attack.twin {
+            Twin::No(_) => None,
+            Twin::Bare if !lab.is_root() => None,
+            twin => Some(lab.act(attack, twin)),
+        };
+        let stopped = !got.won;
+        let able = twin.as_ref().is_none_or(|twin| twin.won);
+        let _ = writeln!(
+            std::io::stderr(),
+            "{:7} twin {:9} {}",
+            if stopped { "stopped" } else { "WON" },
+            match &twin {
+                None => "none",
+                Some(twin) if twin.won => "succeeds",
+                Some(_) => "FAILS",
+            },
+            attack.name
+        );
+        if !stopped {
+            wrong.push(format!("{} succeeded:\n{}", attack.name, got.text));
+        }
+        if !able {
+            let text = twin.map(|twin| twin.text).unwrap_or_default();
+            wrong.push(format!("the twin of {} failed:\n{text}", attack.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n----\n"));
+}
+
+#[test]
+fn every_quick_attack_is_stopped() {
+    let only = std::env::var("MIRRORCODE_ATTACK").unwrap_or_default();
+    let attacks: Vec<_> = all()
+        .into_iter()
+        .filter(|attack| !attack.slow && attack.name.contains(&only))
+        .collect();
+    run(&attacks);
+}
+
+#[test]
+#[ignore = "a minute or more, and the images of another language: `make test-attacks`"]
+fn every_slow_attack_is_stopped() {
+    let only = std::env::var("MIRRORCODE_ATTACK").unwrap_or_default();
+    let attacks: Vec<_> = all()
+        .into_iter()
+        .filter(|attack| attack.slow && attack.name.contains(&only))
+        .collect();
+    run(&attacks);
+}
+
+#[test]
+fn names_are_different() {
+    let mut names: Vec<_> = all().iter().map(|attack| attack.name).collect();
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    assert!(count >= 60, "{count} attacks");
+}
+
+#[test]
+fn the_page_is_the_table() {
+    let attacks = all();
+    let mut page = format!(
+        "# Attacks\n\nEach of these {} attacks runs for real in the real sandboxes and must be stopped. Its twin is the \
+         same attack with the wall removed, and must succeed: an attack that cannot succeed proves nothing. {} have \
+         one. This page is made from the table in `crates/cli/tests/attacks/` (`MIRRORCODE_UPDATE=1 cargo test -p cli \
+         --test attacks`); `make test-attacks` runs them all, `make test` those that are quick.\n",
+        attacks.len(),
+        attacks
+            .iter()
+            .filter(|attack| !matches!(attack.twin, Twin::No(_)))
+            .count()
+    );
+    let mut attacker = "";
+    for attack in &attacks {
+        if attack.attacker != attacker {
+            attacker = attack.attacker;
+            let _ = write!(
+                page,
+                "\n## By {attacker}\n\n| attack | what it tries | the wall | twin |\n| --- | --- | --- | --- |\n"
+            );
+        }
+        let _ = writeln!(
+            page,
+            "| {}{} | {} | {} | {} |",
+            attack.name,
+            if attack.slow { " (slow)" } else { "" },
+            attack.tries,
+            attack.wall,
+            attack.twin.describe()
+        );
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/attacks.md");
+    if std::env::var_os("MIRRORCODE_UPDATE").is_some() {
+        std::fs::write(&path, page).unwrap();
+    } else {
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == page,
+            "docs/src/attacks.md is not the table; MIRRORCODE_UPDATE=1 writes it anew"
+        );
+    }
+}
