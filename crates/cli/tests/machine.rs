@@ -21,8 +21,7 @@ fn mounts() -> &'static [&'static str] {
             "--mount",
         ],
     ];
-    *ways
-        .iter()
+    ways.iter()
         .find(|way| {
             let mut command = Command::new(way[0]);
             let output = command.args(&way[1..]).arg("true").output();
@@ -83,10 +82,7 @@ fn without_user_namespaces() {
     );
     let none = "echo 0 >/proc/sys/user/max_user_namespaces; ";
     let wrapper = ["unshare", "--user", "--map-root-user"];
-    for command in [
-        "score small/python sub --out out",
-        "target check small",
-    ] {
+    for command in ["score small/python sub --out out", "target check small"] {
         let done = run(
             &place,
             &wrapper,
