@@ -60,6 +60,10 @@ impl Terminal {
         let relayed = relay(&main, &mut running);
         let _ = tcsetattr(input, OptionalActions::Drain, &self.plain);
         let (printed, typed) = relayed?;
+        // What comes next begins on a line of its own.
+        if printed.last().is_some_and(|&byte| byte != b'\n') {
+            let _ = write_all(rustix::stdio::stdout(), b"\n");
+        }
         Ok((running.finish()?, printed, typed))
     }
 }
