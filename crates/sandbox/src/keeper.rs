@@ -12,7 +12,7 @@ use rustix::thread::{CapabilitiesSecureBits, UnshareFlags};
 
 use crate::launch::{self, Confinement, LaunchError, Stack};
 use crate::scratch::{self, CollectError};
-use crate::spec::{Command, Ending, File, Limit, Spec, Usage};
+use crate::spec::{Command, Ending, File, Limit, Spec, Syscalls, Usage};
 use crate::wire::{self, FromKeeper, ToKeeper};
 use crate::{INNER_ID, confine, init, root, seccomp, sys};
 
@@ -104,6 +104,7 @@ fn serve(socket: &UnixStream) -> Result<(), Broken> {
         common,
         stack: Stack::new(),
         victim,
+        rules: None,
     };
     loop {
         let Some((message, descriptors)) = wire::receive(socket).step("receive")? else {
@@ -208,6 +209,8 @@ struct Keeper<'a> {
     stack: Stack,
     /// Says how ready the kernel is to end this process, and those it starts, when memory is used up.
     victim: Option<std::fs::File>,
+    /// The guard's rules, where one command's serve the next.
+    rules: Option<OwnedFd>,
 }
 
 /// Why the keeper ended a command itself.
@@ -264,16 +267,18 @@ impl Keeper<'_> {
         if command.conditions.skip_process_ids > 0 {
             self.sweep(INIT_ID + command.conditions.skip_process_ids)?;
         }
-        let guard = match &self.spec.guard {
-            Some(guard) => {
-                let rules = confine::read_and_write(&guard.read, &guard.write).step("guard")?;
-                Some((rules, guard.descriptor))
-            }
-            None => None,
+        // Rules name directories as they are now: fresh scratch directories need fresh rules. Nobody who is
+        // handed rules can add to them, since seccomp lists no such call for programs.
+        if !self.spec.scratch.is_empty() || self.spec.syscalls != Syscalls::Program {
+            self.rules = None;
+        }
+        if let (Some(guard), None) = (&self.spec.guard, &self.rules) {
+            self.rules = Some(confine::read_and_write(&guard.read, &guard.write).step("guard")?);
+        }
+        let guard = match (&self.spec.guard, &self.rules) {
+            (Some(guard), Some(rules)) => Some((rules.as_fd(), guard.descriptor)),
+            _ => None,
         };
-        let guard = guard
-            .as_ref()
-            .map(|(rules, number)| (rules.as_fd(), *number));
         let start = Instant::now();
         // A command that uses memory which counts for no process (files in memory, pipes) must not make the
         // kernel choose its keeper, which shares its control group and may be larger than it.
