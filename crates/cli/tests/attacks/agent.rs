@@ -65,7 +65,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "descriptors that whoever started the harness left open",
             "ls /proc/self/fd | grep -vxE '0|1|2|3|10' && echo WON; :",
             "the keeper closes what it inherits",
-            Twin::No("tried with an open descriptor in `descriptor-leak`"),
+            Twin::No("needs a harness that was started with an open descriptor"),
         ),
         call(
             "user-namespace",
