@@ -223,7 +223,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         read(
             "static-url",
             "a URL, which gron would fetch",
-            "#gron\ngron http://127.0.0.1:1/; gron https://deb.debian.org/ 2>&1 | grep -q json && echo WON",
+            "#gron\ngron http://127.0.0.1:1/ 2>&1 | grep -q json && echo WON",
             "no network, no internet sockets",
             Twin::No("needs a server outside"),
         ),
