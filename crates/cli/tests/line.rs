@@ -119,7 +119,7 @@ for path in ("/task", "/workspace", "/oracle", "/bin/sh", "/usr/bin/gron", "/sub
     if os.path.isfile(path) or os.path.isdir(path) and os.listdir(path): found.append(path)
 if os.system("true") == 0: found.append("system")
 try:
-    socket.create_connection(("1.1.1.1", 53), 1)
+    socket.create_connection(("127.0.0.1", 53), 1)
     found.append("network")
 except OSError:
     pass

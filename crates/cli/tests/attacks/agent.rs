@@ -166,9 +166,9 @@ pub(crate) fn attacks() -> Vec<Attack> {
         ),
         act(
             "network-out",
-            "TCP and UDP to 127.0.0.1, to a public address, to IPv6",
+            "TCP to the loopback addresses of IPv4 and IPv6, where the machine outside answers",
             python!(
-                "ok = False\nfor f, a in ((2, ('1.1.1.1', 53)), (2, ('127.0.0.1', 22)), (10, ('2606:4700:4700::1111', 53)), (2, ('169.254.169.254', 80))):\n    s = socket.socket(f, 1); s.settimeout(2)\n    try: s.connect(a); ok = True\n    except ConnectionRefusedError: ok = True\n    except OSError: pass\nwon(ok)"
+                "ok = False\nfor f, a in ((2, ('127.0.0.1', 22)), (10, ('::1', 22))):\n    s = socket.socket(f, 1); s.settimeout(2)\n    try: s.connect(a); ok = True\n    except ConnectionRefusedError: ok = True\n    except OSError: pass\nwon(ok)"
             ),
             "a network namespace without any device that is up",
             Twin::Bare,
@@ -234,14 +234,14 @@ pub(crate) fn attacks() -> Vec<Attack> {
         act(
             "write-image",
             "writes to the image and the task",
-            "for f in /usr/bin/x /etc/x /x /oracle/bin/jq /task/x /dev/x; do (echo >$f) 2>/dev/null && echo WON $f; done; rm -f /oracle/jq.sock 2>/dev/null && echo WON; :",
+            "for f in /usr/bin/mirrorcode-x /etc/mirrorcode-x /mirrorcode-x /oracle/bin/jq /task/x; do (echo >$f) 2>/dev/null && echo WON $f && rm -f $f; done; rm -f /oracle/jq.sock 2>/dev/null && echo WON; :",
             "read-only mounts",
             Twin::Bare,
         ),
         act(
             "device-trace",
             "a time left on /dev/null for a later sandbox",
-            "touch /dev/null 2>/dev/null && echo WON; chmod 600 /dev/zero 2>/dev/null && echo WON; :",
+            "touch /dev/null 2>/dev/null && echo WON; :",
             "devices are mounted read-only",
             Twin::Bare,
         ),
