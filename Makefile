@@ -24,6 +24,7 @@ demo: setup
 
 lint: setup
 	$(CARGO) fmt --all --check
+	rustfmt --edition 2024 --check crates/oracle/shim/main.rs crates/oracle/guard/lib.rs
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 test: lint

@@ -45,6 +45,7 @@ pub(crate) fn make(
     language: &Language,
     roots: &Roots,
     spec: &Spec,
+    stop: &Arc<AtomicBool>,
 ) -> Result<Made, Failure> {
     let files: Vec<(&str, &[u8])> = submission
         .files
@@ -63,7 +64,8 @@ pub(crate) fn make(
             Vec::new(),
         ));
     }
-    match score::build(submission, language, &roots.build)? {
+    match score::build(submission, language, &roots.build, stop)? {
+        BuildResult::Stopped => Err(RunError::Interrupted.into()),
         BuildResult::Failed { reason, log } => Ok(no(Build::Failed(reason), log)),
         BuildResult::Built(built) => {
             let installed = Installed::new(&built.files)
@@ -150,7 +152,13 @@ impl VisibleCases {
                 return Ok(failed);
             }
         };
-        let made = make(&submission, &self.language, &self.roots, &self.spec)?;
+        let made = make(
+            &submission,
+            &self.language,
+            &self.roots,
+            &self.spec,
+            &self.interrupted,
+        )?;
         print(&String::from_utf8_lossy(&made.log));
         let Some((stage, _installed)) = made.stage else {
             print(&match made.build {

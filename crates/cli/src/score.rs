@@ -137,7 +137,13 @@ fn judge(
         } => {
             let mut progress = Progress::new();
             progress.stage("building the submission");
-            evaluate::make(&submission, &language, &roots, &target.spec)?
+            evaluate::make(
+                &submission,
+                &language,
+                &roots,
+                &target.spec,
+                &context.interrupted,
+            )?
         }
     };
     let log = out.join("build.log");

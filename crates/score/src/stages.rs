@@ -1,6 +1,8 @@
 //! The two sandboxes of scoring: one builds, with a toolchain; one runs cases, with a runtime and nothing else.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sandbox::{
@@ -44,6 +46,8 @@ pub enum BuildResult {
         /// What the build printed.
         log: Vec<u8>,
     },
+    /// The caller asked for the end.
+    Stopped,
 }
 
 fn inside(path: &str) -> PathBuf {
@@ -62,7 +66,7 @@ fn source_files(submission: &Submission) -> Vec<File> {
         .collect()
 }
 
-/// Builds a submission in a sandbox that holds its source, a toolchain and nothing else.
+/// Builds a submission in a sandbox that holds its source, a toolchain and nothing else. Raising `stop` ends it.
 ///
 /// # Errors
 /// Only the sandbox's own: a build that fails is a [`BuildResult`].
@@ -70,6 +74,7 @@ pub fn build(
     submission: &Submission,
     language: &Language,
     toolchain: &Path,
+    stop: &Arc<AtomicBool>,
 ) -> Result<BuildResult, sandbox::Error> {
     if language.build.is_empty() {
         let files = source_files(submission);
@@ -133,6 +138,7 @@ pub fn build(
         keep_background: false,
         terminal: false,
     };
+    worker.stop_when(Arc::clone(stop));
     let captured = worker.run(&command, b"")?;
     let log = [captured.stdout, captured.stderr].concat();
     let reason = match captured.outcome.ending {
@@ -144,7 +150,7 @@ pub fn build(
             "cannot start: {}",
             std::io::Error::from_raw_os_error(code)
         )),
-        Ending::Stopped => Some("stopped".to_owned()),
+        Ending::Stopped => return Ok(BuildResult::Stopped),
     };
     let files = captured.outcome.files;
     let reason = reason.or_else(|| {

@@ -318,11 +318,12 @@ impl Lab {
                 executable: false,
             }],
         };
-        let built = match score::build(&submission, &c, &toolchain) {
+        let built = match score::build(&submission, &c, &toolchain, &std::sync::Arc::default()) {
             Ok(BuildResult::Built(built)) => built,
             Ok(BuildResult::Failed { reason, log }) => {
                 return judge(format!("{reason}\n{}", String::from_utf8_lossy(&log)));
             }
+            Ok(BuildResult::Stopped) => unreachable!("nobody asks for the end"),
             Err(error) => return judge(format!("WON against the harness: {error}")),
         };
         let installed = Installed::new(&built.files).unwrap();
