@@ -245,7 +245,7 @@ pub(crate) fn run(context: &Context, arguments: &ShellArgs) -> Answer {
     } else {
         let mut last = 0;
         for command in &arguments.commands {
-            last = once(context, &mut session, command)?;
+            last = once(&mut session, command)?;
             if session.is_submitted() || context.is_interrupted() {
                 break;
             }
@@ -350,7 +350,7 @@ fn resume(context: &Context, arguments: &ShellArgs, run: &str) -> Result<Session
 }
 
 /// Runs one command with the caller's output; returns its status as a shell would.
-fn once(context: &Context, session: &mut Session, script: &str) -> Result<u8, Failure> {
+fn once(session: &mut Session, script: &str) -> Result<u8, Failure> {
     let outcome = session.command(script.as_bytes(), b"", &mut |stream, bytes| {
         let _ = match stream {
             1 => std::io::stdout()
@@ -359,7 +359,6 @@ fn once(context: &Context, session: &mut Session, script: &str) -> Result<u8, Fa
             _ => std::io::stderr().write_all(bytes),
         };
     })?;
-    let _ = context;
     Ok(status(outcome.ending))
 }
 
@@ -384,7 +383,7 @@ fn read_script(context: &Context, session: &mut Session) -> Result<u8, Failure> 
         if line.trim().is_empty() {
             continue;
         }
-        last = once(context, session, &line)?;
+        last = once(session, &line)?;
         if session.is_submitted() || context.is_interrupted() {
             break;
         }

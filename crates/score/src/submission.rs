@@ -9,6 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use sha2::{Digest, Sha256};
+use target::language::matches;
 
 /// Most files of a submission.
 const MOST_FILES: usize = 10_000;
@@ -139,18 +140,6 @@ struct Reader<'a> {
     ignore: &'a [String],
     files: Vec<SubmissionFile>,
     bytes: u64,
-}
-
-/// Whether `name` matches `pattern`, in which `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
-            (0..=name.len())
-                .filter(|&at| name.is_char_boundary(at))
-                .any(|at| matches(rest, &name[at..]))
-        }),
-    }
 }
 
 impl Reader<'_> {
