@@ -169,7 +169,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                     "won(os.getppid() != 0)\ntry: os.kill(os.getppid() or -1, 0)\nexcept OSError: pass"
                 ),
                 p!(
-                    "import resource\ntry: resource.prlimit(1, resource.RLIMIT_NPROC, (0, 0)); won(True)\nexcept (OSError, PermissionError): won(False)"
+                    "import resource\nn = resource.RLIMIT_NPROC\ntry: resource.prlimit(1, n, resource.prlimit(1, n)); won(True)\nexcept (OSError, PermissionError): won(False)"
                 ),
             ],
             "the keeper is in no namespace of the command's",
