@@ -62,9 +62,28 @@ fn main() {
     let command = command();
     let variants: Vec<(&str, Spec)> = vec![
         ("everything on", spec()),
-        ("no execute rules", Spec { execute: None, ..spec() }),
-        ("no scratch", Spec { scratch: Vec::new(), ..spec() }),
-        ("neither", Spec { scratch: Vec::new(), execute: None, ..spec() }),
+        (
+            "no execute rules",
+            Spec {
+                execute: None,
+                ..spec()
+            },
+        ),
+        (
+            "no scratch",
+            Spec {
+                scratch: Vec::new(),
+                ..spec()
+            },
+        ),
+        (
+            "neither",
+            Spec {
+                scratch: Vec::new(),
+                execute: None,
+                ..spec()
+            },
+        ),
     ];
     let mut workers: Vec<(&str, Worker, Vec<Duration>)> = variants
         .into_iter()
@@ -91,11 +110,17 @@ fn main() {
     println!("bare: {base:.0?} us");
     for (name, _, times) in &mut workers {
         let q = quartiles(times);
-        println!("{name}: {q:.0?} us, ratio {:.2} {:.2} {:.2}", q[0] / base[0], q[1] / base[1], q[2] / base[2]);
+        println!(
+            "{name}: {q:.0?} us, ratio {:.2} {:.2} {:.2}",
+            q[0] / base[0],
+            q[1] / base[1],
+            q[2] / base[2]
+        );
     }
 }
 
 fn quartiles(times: &mut [Duration]) -> [f64; 3] {
     times.sort_unstable();
-    [times.len() / 4, times.len() / 2, times.len() * 3 / 4].map(|index| times[index].as_secs_f64() * 1e6)
+    [times.len() / 4, times.len() / 2, times.len() * 3 / 4]
+        .map(|index| times[index].as_secs_f64() * 1e6)
 }
