@@ -11,6 +11,8 @@ use crate::spec::Spec;
 use crate::sys;
 use crate::wire::Done;
 
+/// Process number of the init in its namespace.
+pub(crate) const INIT_ID: u32 = 1;
 /// Answer to a number: it is done.
 const DONE: u8 = 0;
 

@@ -35,6 +35,7 @@ mod scratch;
 mod seccomp;
 mod spec;
 mod sys;
+mod watchdog;
 mod wire;
 mod worker;
 

@@ -13,15 +13,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_send_signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
+use crate::init::INIT_ID;
 use crate::keeper::{Broken, Step};
 use crate::launch::{self, LaunchError, Stack};
 use crate::scratch::{self, CollectError};
 use crate::spec::{Command, Ending, File, Limit, Spec, Syscalls, Usage};
+use crate::watchdog::{self, Watchdog};
 use crate::wire::{self, Answer, Done, Order};
 use crate::{OWN_PROCESSES, confine, seccomp, sys};
-
-/// Process number of the init in its namespace.
-const INIT_ID: u32 = 1;
 
 /// Becomes a runner once the init has built the root; ends when owner or keeper do.
 pub(crate) fn run(owner: &UnixStream, keeper: UnixStream, init: UnixStream, spec: &Spec) -> ! {
@@ -55,6 +54,8 @@ struct Runner<'a> {
     rules: Option<OwnedFd>,
     /// Whether the keeper was asked for fresh directories and rules and has not answered yet.
     renewing: bool,
+    /// Where no control group holds memory and processes.
+    watchdog: Option<Watchdog>,
 }
 
 /// Why the runner ended a command itself.
@@ -81,7 +82,7 @@ impl<'a> Runner<'a> {
         let Ok(Some(namespace)) = Done::receive(&keeper) else {
             return Ok(None);
         };
-        Done::receive(&init).step("root")?;
+        let processes = Done::receive(&init).step("root")?;
         std::env::set_current_dir("/").step("root")?;
         sys::bear_children_in(&namespace).step("process namespace")?;
         set_capabilities(
@@ -111,6 +112,10 @@ impl<'a> Runner<'a> {
             victim,
             rules: None,
             renewing: false,
+            watchdog: processes
+                .map(|processes| Watchdog::new(&processes, spec))
+                .transpose()
+                .step("watchdog")?,
         };
         runner.ask_to_renew()?;
         runner.wait_for_renewal()?;
@@ -202,7 +207,9 @@ impl<'a> Runner<'a> {
             (Some(guard), Some(rules)) => Some((rules.as_fd(), guard.descriptor)),
             _ => None,
         };
-        let processes = self.spec.processes.saturating_add(OWN_PROCESSES);
+        // A control group must refuse first, since it alone counts how often it did.
+        let grouped = u64::from(self.watchdog.is_none());
+        let processes = self.spec.processes.saturating_add(OWN_PROCESSES + grouped);
         let start = Instant::now();
         // A command that uses memory which counts for no process (files in memory, pipes) must not make the
         // kernel choose its runner, which shares its control group and may be larger than it.
@@ -219,6 +226,10 @@ impl<'a> Runner<'a> {
             Err(LaunchError::Step(step, error)) => return Err(Broken { step, error }),
         };
         let watch = self.watch(&started, start + command.limits.wall)?;
+        let crowded = match &mut self.watchdog {
+            Some(watchdog) => watchdog.is_crowded().step("watchdog")?,
+            None => false,
+        };
         if let Watch::Forced(_) = watch {
             let _ = pidfd_send_signal(&started.handle, Signal::KILL);
         }
@@ -230,6 +241,7 @@ impl<'a> Runner<'a> {
         };
         let ending = match watch {
             Watch::Forced(ending) => ending,
+            Watch::Ended if crowded && reaped.status != 0 => Ending::Limited(Limit::Processes),
             Watch::Ended if libc::WIFSIGNALED(reaped.status) => {
                 let signal = libc::WTERMSIG(reaped.status);
                 let spent = usage.cpu >= command.limits.cpu;
@@ -253,11 +265,20 @@ impl<'a> Runner<'a> {
     }
 
     /// Waits for the command's end, its deadline, or a word from the owner.
-    fn watch(&self, started: &launch::Started, deadline: Instant) -> Result<Watch, Broken> {
+    fn watch(&mut self, started: &launch::Started, deadline: Instant) -> Result<Watch, Broken> {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.begin();
+        }
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let mut left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(Watch::Forced(Ending::Limited(Limit::WallTime)));
+            }
+            if let Some(watchdog) = &mut self.watchdog {
+                left = left.min(watchdog::INTERVAL);
+                if let Some(limit) = watchdog.look().step("watchdog")? {
+                    return Ok(Watch::Forced(Ending::Limited(limit)));
+                }
             }
             let timeout = Timespec {
                 tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
