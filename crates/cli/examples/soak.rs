@@ -28,6 +28,7 @@ fn held() -> Held {
     let processes = fs::read_dir("/proc").map_or(0, |entries| {
         entries
             .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok())
             .filter(|entry| fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == own))
             .count()
     });
