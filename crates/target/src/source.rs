@@ -76,9 +76,10 @@ impl PackageSource {
             ),
             Registry::Wheel => "unzip -q /fetched/source/*.whl -d /source\n".to_owned(),
             Registry::Npm => copy.to_owned(),
+            // With the files' times: otherwise makefiles take generated files for old, and want the autotools.
             Registry::Debian => {
                 "cd /tmp\ndpkg-source --no-check --require-strong-checksums -x \
-                 /fetched/source/*.dsc unpacked >/dev/null\ncp -R unpacked/. /source\nrm -r unpacked\ncd /source\n"
+                 /fetched/source/*.dsc unpacked >/dev/null\ncp -a unpacked/. /source\nrm -r unpacked\ncd /source\n"
                     .to_owned()
             }
         };
@@ -184,4 +185,93 @@ pub(crate) fn read(table: &Table<'_>, command: &str) -> Result<PackageSource, Pr
         built,
         keep,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Provenance;
+    use crate::{Problem, Spec};
+
+    fn spec(reference: &str) -> Result<Spec, Problem> {
+        let text = format!(
+            "name = \"x\"\nabout = \"a\"\ndomain = \"d\"\nsize = \"S\"\n[docs]\nhelp = [[]]\n[languages]\nall = [\"c\"]\n\
+             [limits]\nwall-seconds = 1\ncpu-seconds = 1\nmemory-mib = 64\noutput-mib = 1\n\
+             [reference]\nprogram = \"/usr/bin/x\"\nkind = \"dynamic\"\n{reference}"
+        );
+        Spec::parse("target.toml", "x", text.as_bytes())
+    }
+
+    fn source(kind: &str, rest: &str) -> String {
+        let checksum = match kind {
+            "go" => format!("h1:{}=", "a".repeat(43)),
+            _ => "a".repeat(64),
+        };
+        format!(
+            "[reference.source]\nkind = \"{kind}\"\nname = \"x\"\nversion = \"1.0.0\"\nchecksum = \"{checksum}\"\n{rest}"
+        )
+    }
+
+    #[test]
+    fn a_crate_needs_no_more_than_name_version_and_checksum() {
+        let spec = spec(&source("crate", "arguments = [\"--bin\", \"it's\"]\n")).unwrap();
+        let Provenance::Source {
+            source,
+            runtime_packages,
+        } = &spec.reference.from
+        else {
+            panic!("{:?}", spec.reference)
+        };
+        assert_eq!(source.built, "/build/release/x");
+        assert_eq!(runtime_packages, &["libc6", "libgcc-s1"]);
+        assert!(source.build_packages.iter().any(|name| name == "rustc"));
+        let script = source.script();
+        assert!(script.contains("--offline --locked"), "{script}");
+        assert!(script.ends_with(" '--bin' 'it'\\''s'\n"), "{script}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_source_is_named() {
+        for (reference, expected) in [
+            (
+                format!("package = \"x\"\n{}", source("crate", "")),
+                "not from both",
+            ),
+            (
+                "package = \"x\"\nruntime-packages = [\"libc6\"]\n".to_owned(),
+                "goes with \"source\"",
+            ),
+            (
+                format!("runtime-packages = []\n{}", source("crate", "")),
+                "one package at least",
+            ),
+            (source("debian", "built = \"/source/x\"\n"), "\"commands\""),
+            (source("wheel", ""), "\"built\""),
+            (
+                source("wheel", "built = \"/usr/bin/x\"\n"),
+                "neither below /source nor below /build",
+            ),
+            (
+                source("npm", "built = \"/source/x\"\nkeep = [\"/etc\"]\n"),
+                "neither below",
+            ),
+            (
+                source("npm", "built = \"/source/x\"\narguments = [\"x\"]\n"),
+                "for crates and Go modules",
+            ),
+            (
+                source("crate", "").replace("1.0.0", "^1"),
+                "\"^1\" is not one exact version",
+            ),
+            (source("gem", ""), "\"crate\""),
+            (
+                source("crate", "argument = []\n"),
+                "did you mean \"arguments\"",
+            ),
+            (String::new(), "package"),
+        ] {
+            let found = spec(&reference).unwrap_err().to_string();
+            assert!(found.contains(expected), "{reference}: {found}");
+        }
+    }
 }
