@@ -61,6 +61,7 @@ pub fn package_recipe(spec: &Spec, version: Option<&str>) -> Recipe {
 fn recipe(spec: &Spec, version: Option<&str>, program: Vec<u8>) -> Recipe {
     let mut recipe = package_recipe(spec, version);
     recipe.keep_docs = false;
+    recipe.packages.extend(spec.reference.with.iter().cloned());
     recipe.files = vec![ExtraFile {
         path: spec.reference.program.clone(),
         mode: 0o111,
@@ -204,4 +205,40 @@ fn has_interpreter(elf: &[u8]) -> bool {
             .and_then(|offset| start.checked_add(offset));
         at.and_then(|at| number(at, 4)) == Some(3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{package_recipe, recipe};
+    use crate::Spec;
+
+    const SPEC: &str = r#"
+name = "numfmt"
+about = "writes numbers anew"
+domain = "Unix utilities"
+size = "S"
+[reference]
+package = "coreutils"
+with = ["libc-bin"]
+program = "/usr/bin/numfmt"
+kind = "dynamic"
+[docs]
+help = [["--help"]]
+[languages]
+all = ["python"]
+[limits]
+wall-seconds = 10
+cpu-seconds = 10
+memory-mib = 512
+output-mib = 4
+"#;
+
+    #[test]
+    fn what_the_reference_needs_besides_is_where_it_runs_and_only_there() {
+        let spec = Spec::parse("target.toml", "numfmt", SPEC.as_bytes()).unwrap();
+        let recipe = recipe(&spec, Some("9.7-3"), Vec::new());
+        assert_eq!(recipe.packages, ["coreutils=9.7-3", "libc-bin"]);
+        assert_eq!(recipe.executables.unwrap(), ["/usr/bin/numfmt"]);
+        assert_eq!(package_recipe(&spec, None).packages, ["coreutils"]);
+    }
 }

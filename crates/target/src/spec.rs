@@ -70,6 +70,9 @@ impl std::fmt::Display for Size {
 pub struct Reference {
     /// The Debian package.
     pub package: String,
+    /// Debian packages that must be there too when it runs, though it does not depend on them, such as those with
+    /// locales. Their programs are removed.
+    pub with: Vec<String>,
     /// The program's absolute path in the package.
     pub program: String,
     /// The name it is called by: the last part of `program` unless the file says otherwise.
@@ -197,7 +200,7 @@ fn executables(node: &Node<'_>) -> Result<Vec<String>, Problem> {
 }
 
 fn reference(table: &Table<'_>) -> Result<Reference, Problem> {
-    table.only(&["package", "program", "command", "kind", "readable"])?;
+    table.only(&["package", "with", "program", "command", "kind", "readable"])?;
     let kind = table
         .need("kind")?
         .one_of(&[("static", Kind::Static), ("dynamic", Kind::Dynamic)])?;
@@ -217,6 +220,9 @@ fn reference(table: &Table<'_>) -> Result<Reference, Problem> {
     };
     Ok(Reference {
         package: package(&table.need("package")?)?,
+        with: table.get("with").map_or(Ok(Vec::new()), |node| {
+            node.list()?.iter().map(package).collect()
+        })?,
         program,
         command,
         kind,
