@@ -65,6 +65,7 @@ fn package_recipe(name: &str, version: Option<&str>, program: &str) -> Recipe {
 /// program can be executed and not read: nobody but the kernel looks inside.
 fn recipe(mut recipe: Recipe, spec: &Spec, program: Vec<u8>, beside: Vec<ExtraFile>) -> Recipe {
     recipe.keep_docs = false;
+    recipe.packages.extend(spec.reference.with.iter().cloned());
     recipe.files = beside;
     recipe.files.push(ExtraFile {
         path: spec.reference.program.clone(),
@@ -275,4 +276,41 @@ fn has_interpreter(elf: &[u8]) -> bool {
             .and_then(|offset| start.checked_add(offset));
         at.and_then(|at| number(at, 4)) == Some(3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{package_recipe, recipe};
+    use crate::Spec;
+
+    const SPEC: &str = r#"
+name = "numfmt"
+about = "writes numbers anew"
+domain = "Unix utilities"
+size = "S"
+[reference]
+package = "coreutils"
+with = ["libc-bin"]
+program = "/usr/bin/numfmt"
+kind = "dynamic"
+[docs]
+help = [["--help"]]
+[languages]
+all = ["python"]
+[limits]
+wall-seconds = 10
+cpu-seconds = 10
+memory-mib = 512
+output-mib = 4
+"#;
+
+    #[test]
+    fn what_the_reference_needs_besides_is_where_it_runs_and_only_there() {
+        let spec = Spec::parse("target.toml", "numfmt", SPEC.as_bytes()).unwrap();
+        let package = package_recipe("coreutils", Some("9.7-3"), &spec.reference.program);
+        assert_eq!(package.packages, ["coreutils=9.7-3"]);
+        let recipe = recipe(package, &spec, Vec::new(), Vec::new());
+        assert_eq!(recipe.packages, ["coreutils=9.7-3", "libc-bin"]);
+        assert_eq!(recipe.executables.unwrap(), ["/usr/bin/numfmt"]);
+    }
 }

@@ -71,6 +71,9 @@ impl std::fmt::Display for Size {
 pub struct Reference {
     /// What it comes from.
     pub from: Provenance,
+    /// Debian packages that must be there too when it runs, though it does not depend on them, such as those with
+    /// locales. Their programs are removed.
+    pub with: Vec<String>,
     /// The program's absolute path where it runs; for a Debian package, its path in there.
     pub program: String,
     /// The name it is called by: the last part of `program` unless the file says otherwise.
@@ -224,6 +227,7 @@ fn executables(node: &Node<'_>) -> Result<Vec<String>, Problem> {
 fn reference(table: &Table<'_>) -> Result<Reference, Problem> {
     table.only(&[
         "package",
+        "with",
         "source",
         "runtime-packages",
         "program",
@@ -250,6 +254,9 @@ fn reference(table: &Table<'_>) -> Result<Reference, Problem> {
     };
     Ok(Reference {
         from: provenance(table, &command)?,
+        with: table.get("with").map_or(Ok(Vec::new()), |node| {
+            node.list()?.iter().map(package).collect()
+        })?,
         program,
         command,
         kind,

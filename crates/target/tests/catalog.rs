@@ -93,6 +93,24 @@ fn reads_what_a_target_is() {
 }
 
 #[test]
+fn a_reference_may_need_packages_that_it_does_not_depend_on() {
+    assert!(parse(SPEC).unwrap().reference.with.is_empty());
+    let with = |list: &str| parse(&SPEC.replace("kind =", &format!("with = {list}\nkind =")));
+    assert_eq!(
+        with("[\"libc-bin\", \"locales-all\"]")
+            .unwrap()
+            .reference
+            .with,
+        ["libc-bin", "locales-all"]
+    );
+    assert!(
+        with("[\"-o\"]")
+            .unwrap_err()
+            .contains("cannot be the name of a Debian package")
+    );
+}
+
+#[test]
 fn names_what_is_wrong_with_a_target() {
     for (from, to, expected) in [
         (
