@@ -108,8 +108,9 @@ fn with_one_word_for(alike: &[String], text: &str) -> String {
         .collect()
 }
 
-/// Text with each run of digits as `0`, each quoted part as two quotes and each part in parentheses as two
-/// of these: programs show values of the input in all three.
+/// Text with each number as `0`, each quoted part as two quotes and each part in parentheses as two of these: programs
+/// show values of the input in all three. A number may have a sign, and letters as hexadecimal ones do; numbers in a row
+/// are one, since how many there are is often a value too, and so are spaces, which line figures up.
 fn masked(text: &str) -> String {
     let mut masked = String::new();
     let mut rest = text;
@@ -133,10 +134,18 @@ fn masked(text: &str) -> String {
             let close = after[at..].chars().next().map_or(1, char::len_utf8);
             rest = &after[at + close..];
             before = '\'';
-        } else if first.is_ascii_digit() {
-            masked.push('0');
-            rest = after.trim_start_matches(|next: char| next.is_ascii_digit());
+        } else if first.is_alphanumeric() {
+            let end = rest.find(|next: char| !next.is_alphanumeric());
+            let word = &rest[..end.unwrap_or(rest.len())];
+            if word.contains(|next: char| next.is_ascii_digit()) {
+                push_number(&mut masked);
+            } else {
+                masked.push_str(word);
+            }
+            rest = &rest[word.len()..];
             before = '0';
+        } else if first == ' ' && before == ' ' && !masked.is_empty() {
+            rest = after;
         } else {
             masked.push(first);
             rest = after;
@@ -144,6 +153,18 @@ fn masked(text: &str) -> String {
         }
     }
     masked
+}
+
+/// Writes `0` in place of a number, of its sign, and of the number before it.
+fn push_number(masked: &mut String) {
+    if masked.ends_with(" -") {
+        masked.pop();
+    }
+    if !masked.ends_with("0 ") {
+        masked.push('0');
+    } else {
+        masked.pop();
+    }
 }
 
 /// The visible cases that a hidden one is a dual of, by id.
@@ -225,6 +246,11 @@ mod tests {
             ("open \"a b\": can't 'x'", "open '': can't ''"),
             ("jq: error: `x' and ‘é’", "jq: error: '' and ''"),
             ("object ({\"a\":1}) and (open", "object () and (open"),
+            (
+                "crc  DF8A7C3B,   18 out, -1.5% of 0x1E",
+                "crc 0, 0 out, 0.0% of 0",
+            ),
+            ("bytes = 74 6C 20 'tl '\n", "bytes = 0 ''\n"),
             ("unclosed \" 7\nnext \" 8", "unclosed \" 0\nnext \" 0"),
         ] {
             assert_eq!(masked(text), expected, "{text}");
