@@ -87,9 +87,10 @@ impl From<image::Error> for Failure {
     fn from(error: image::Error) -> Self {
         let code = match &error {
             image::Error::Interrupted => exit::INTERRUPTED,
-            image::Error::MirrorUnreachable { .. } | image::Error::PackageNotFound { .. } => {
-                exit::OUTSIDE
-            }
+            image::Error::MirrorUnreachable { .. }
+            | image::Error::PackageNotFound { .. }
+            | image::Error::Fetch { .. }
+            | image::Error::Checksum { .. } => exit::OUTSIDE,
             image::Error::BadRecipe(_)
             | image::Error::NotARoot { .. }
             | image::Error::NoSuchImage(_) => exit::USAGE,

@@ -316,15 +316,10 @@ fn prebuilt(
     let name = &spec.reference.command;
     let (stage, image, shown) = if program == "reference" {
         let lock = target.locked()?;
-        let version = lock
-            .packages
-            .iter()
-            .find(|package| package.name == spec.reference.package)
-            .map(|package| package.version.as_str());
         let mut progress = Progress::new();
         let prepared = target::reference::prepare(
             spec,
-            version,
+            Some(&lock),
             &context.cache()?,
             &context.interrupted,
             &mut |step| images::show(&mut progress, &step),

@@ -68,15 +68,10 @@ pub(crate) fn prepare(
     };
     let build = images::for_build(context, &language, &target)?;
     let runtime = images::for_runtime(context, &language, &target)?;
-    let version = lock
-        .packages
-        .iter()
-        .find(|package| package.name == target.spec.reference.package)
-        .map(|package| package.version.as_str());
     let mut progress = Progress::new();
     let reference = target::reference::prepare(
         &target.spec,
-        version,
+        Some(&lock),
         &context.cache()?,
         &context.interrupted,
         &mut |step| images::show(&mut progress, &step),

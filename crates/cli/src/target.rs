@@ -24,6 +24,7 @@ impl From<BuildError> for Failure {
             BuildError::Capture(CaptureError::Interrupted) => {
                 Failure::new(exit::INTERRUPTED, CaptureError::Interrupted)
             }
+            BuildError::Sandbox(error) => error.into(),
             BuildError::Io { path, error } => Failure::io(&path, &error),
             error => Failure::usage(error),
         }
@@ -126,7 +127,7 @@ fn show(context: &Context, name: &str, as_json: bool) -> Answer {
             "languages": spec.languages,
             "excluded": spec.excluded,
             "reference": {
-                "package": spec.reference.package,
+                "package": spec.reference.package(),
                 "program": spec.reference.program,
                 "command": spec.reference.command,
                 "packages": lock.as_ref().map(|lock| lock.packages.iter().map(|package| json!({
@@ -153,19 +154,13 @@ fn show(context: &Context, name: &str, as_json: bool) -> Answer {
     let reference = &spec.reference;
     let version = lock
         .as_ref()
-        .and_then(|lock| {
-            lock.packages
-                .iter()
-                .find(|package| package.name == reference.package)
-        })
-        .map_or_else(
-            || "not built yet".to_owned(),
-            |package| package.version.clone(),
-        );
-    terminal::line(&format!(
-        "reference  {} from {} {version}",
-        reference.program, reference.package
-    ));
+        .and_then(|lock| lock.reference_version(reference))
+        .unwrap_or("not built yet");
+    let from = match &reference.from {
+        target::spec::Provenance::Package(name) => format!("{name} {version}"),
+        target::spec::Provenance::Source { source, .. } => source.origin.to_string(),
+    };
+    terminal::line(&format!("reference  {} from {from}", reference.program));
     let environment: Vec<_> = spec
         .environment
         .iter()

@@ -210,7 +210,7 @@ fn finish_script(commands: &[Vec<String>]) -> String {
     clippy::disallowed_methods,
     reason = "images are what sandboxes are made of, so what builds them runs outside"
 )]
-fn program(name: &str) -> Command {
+pub(crate) fn program(name: &str) -> Command {
     let mut command = Command::new(name);
     // Administration tools (chroot, newuidmap) are not on every user's path.
     let path = std::env::var("PATH").unwrap_or_default();
@@ -250,7 +250,7 @@ fn start<'a>(
 }
 
 /// The command as a person could paste it.
-fn shown(command: &Command) -> String {
+pub(crate) fn shown(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| quoted(&word.to_string_lossy()))

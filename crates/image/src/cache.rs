@@ -237,13 +237,13 @@ impl Cache {
     }
 
     /// The image named `digest`: from the cache, or made by `make` in the directory that it gets.
-    pub(crate) fn obtain(
+    pub(crate) fn obtain<E: From<Error>>(
         &self,
         digest: &str,
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(Progress),
-        make: impl FnOnce(&Path, &mut dyn FnMut(Progress)) -> Result<Manifest>,
-    ) -> Result<Image> {
+        make: impl FnOnce(&Path, &mut dyn FnMut(Progress)) -> Result<Manifest, E>,
+    ) -> Result<Image, E> {
         if let Some(image) = self.find(digest)? {
             return Ok(image);
         }
@@ -268,7 +268,7 @@ impl Cache {
             milliseconds,
         });
         self.find(digest)?
-            .ok_or_else(|| Error::NoSuchImage(digest.to_owned()))
+            .ok_or_else(|| Error::NoSuchImage(digest.to_owned()).into())
     }
 
     fn find(&self, digest: &str) -> Result<Option<Image>> {

@@ -63,6 +63,30 @@ pub enum Error {
         /// The last lines of its output.
         tail: String,
     },
+    /// A registry's client did not give what was asked for.
+    #[error(
+        "{origin} cannot be fetched: `{command}` ended with {status}, and its last lines were\n{tail}"
+    )]
+    Fetch {
+        /// What was asked for.
+        origin: String,
+        /// The client's command, as a shell would take it.
+        command: String,
+        /// How it ended.
+        status: String,
+        /// The last lines of its output.
+        tail: String,
+    },
+    /// A registry gave something else than what is pinned.
+    #[error("{origin} has the checksum {found}, but {pinned} is pinned: nothing of it was used")]
+    Checksum {
+        /// What was asked for.
+        origin: String,
+        /// What was found.
+        found: String,
+        /// What is pinned.
+        pinned: String,
+    },
     /// The caller's cancellation flag was raised.
     #[error("interrupted while building an image; nothing half-made was left behind")]
     Interrupted,

@@ -1,4 +1,4 @@
-//! Root filesystems by content hash, from Debian packages or a directory.
+//! Root filesystems by content hash, from Debian packages or a directory, and sources from registries of packages.
 //!
 //! A [`Recipe`] says what a root filesystem holds; [`Cache::ensure`] builds it once, in a cache directory that
 //! processes share, and hands out an [`Image`]. An image is a plain directory tree that its user owns, readable by
@@ -18,9 +18,12 @@ mod diagnose;
 mod digest;
 mod elf;
 mod error;
+mod fetch;
 mod image;
 mod lock;
+mod made;
 mod normalise;
+mod origin;
 mod packages;
 mod partial;
 mod progress;
@@ -33,6 +36,7 @@ mod without;
 pub use cache::{Cache, CachedImage};
 pub use error::{Error, Result};
 pub use image::Image;
+pub use origin::{Origin, Registry};
 pub use packages::Package;
 pub use progress::Progress;
 pub use recipe::{ExtraFile, Recipe, Variant};

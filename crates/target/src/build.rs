@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use image::{Cache, Image};
+use image::{Cache, Image, Origin};
 
 use crate::capture::{CaptureError, Captured, capture};
 use crate::docs::{DocsError, Page, extract};
 use crate::lock::{Counts, Dropped, Lock, LockedPackage};
 use crate::reference::{GuardLibrary, capture_sandbox, prepare};
+use crate::spec::Provenance;
 use crate::{
     Bytes, Case, Digest, Drawn, Error, Keep, Problem, Retired, Round, Share, Split, Target, Tests,
     draw, split,
@@ -50,6 +51,32 @@ pub enum BuildError {
         /// What the lock has.
         locked: String,
     },
+    /// The reference cannot be built from its source.
+    #[error("{origin} cannot be built: {reason}; the last lines were\n{tail}")]
+    Compile {
+        /// The package.
+        origin: String,
+        /// How the build ended.
+        reason: String,
+        /// The last lines of what it printed.
+        tail: String,
+    },
+    /// The lock is about another source.
+    #[error(
+        "target.toml names {named}, and target.lock was made with {locked}; if the change is wanted, run \
+         `mirrorcode target build {target} --update`"
+    )]
+    OtherSource {
+        /// The target.
+        target: String,
+        /// What target.toml names.
+        named: String,
+        /// What the lock has.
+        locked: String,
+    },
+    /// A sandbox failed.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::Error),
     /// The package does not hold the program.
     #[error("package {package} has no {program}; mend `program` in target.toml")]
     NoProgram {
@@ -167,24 +194,28 @@ pub fn build(
     let families = target.families()?;
     let fixtures = target.fixtures()?;
     let pinned = old.as_ref().filter(|_| !options.update);
-    let version = pinned
-        .and_then(|lock| reference_package(target, lock))
-        .map(|package| package.version.as_str());
+    if let Some(lock) = pinned {
+        same_source(target, lock)?;
+    }
 
     progress(Progress::Stage("reference"));
     let mut image_progress = |step| progress(Progress::Image(step));
     let prepared = prepare(
         &target.spec,
-        version,
+        pinned,
         means.cache,
         means.interrupted,
         &mut image_progress,
     )?;
     let mut notes = Vec::new();
-    let packages = packages(&prepared.image);
-    let program = prepared.digest;
+    let made = MadeFrom {
+        program: prepared.digest,
+        source: prepared.source.clone(),
+        packages: locked_packages(&prepared.image),
+        toolchain: prepared.toolchain.clone(),
+    };
     if let Some(lock) = pinned {
-        notes.extend(compare_packages(target, lock, &packages, &program)?);
+        notes.extend(compare_packages(target, lock, &made)?);
     }
 
     progress(Progress::Stage("documentation"));
@@ -260,7 +291,7 @@ pub fn build(
                     first,
                     seed,
                     hidden_seed,
-                    (packages, program),
+                    made,
                     (dropped, carried),
                     retired,
                     notes,
@@ -294,7 +325,7 @@ pub fn build(
         split,
         seed,
         hidden_seed,
-        (packages, program),
+        made,
         (dropped, carried),
         retired,
         notes,
@@ -312,7 +343,7 @@ fn finish(
     split: Split,
     seed: u64,
     hidden_seed: u64,
-    (packages, program): (Vec<LockedPackage>, Digest),
+    made: MadeFrom,
     (dropped, carried): (Vec<crate::capture::Dropped>, Vec<Dropped>),
     retired: Vec<Retired>,
     notes: Vec<String>,
@@ -327,8 +358,10 @@ fn finish(
     let lock = Lock {
         seed,
         hidden_seed,
-        program,
-        packages,
+        program: made.program,
+        source: made.source,
+        packages: made.packages,
+        toolchain: made.toolchain,
         counts: Counts::default(),
         visible: Digest::of(b""),
         hidden: Digest::of(b""),
@@ -354,13 +387,36 @@ fn finish(
     Ok(report(lock, Some(share), changed, notes))
 }
 
-fn reference_package<'a>(target: &Target, lock: &'a Lock) -> Option<&'a LockedPackage> {
-    lock.packages
-        .iter()
-        .find(|package| package.name == target.spec.reference.package)
+/// What a reference was made from, as a lock has it.
+struct MadeFrom {
+    program: Digest,
+    source: Option<Origin>,
+    packages: Vec<LockedPackage>,
+    toolchain: Vec<LockedPackage>,
 }
 
-fn packages(image: &Image) -> Vec<LockedPackage> {
+/// The lock must be about the source that target.toml names: nothing is fetched or built otherwise.
+fn same_source(target: &Target, lock: &Lock) -> Result<(), BuildError> {
+    let named = match &target.spec.reference.from {
+        Provenance::Source { source, .. } => Some(&source.origin),
+        Provenance::Package(_) => None,
+    };
+    let shown = |origin: Option<&Origin>| {
+        origin.map_or("a Debian package".to_owned(), |origin| {
+            format!("{origin} ({})", origin.checksum)
+        })
+    };
+    if named == lock.source.as_ref() {
+        return Ok(());
+    }
+    Err(BuildError::OtherSource {
+        target: target.spec.name.clone(),
+        named: shown(named),
+        locked: shown(lock.source.as_ref()),
+    })
+}
+
+pub(crate) fn locked_packages(image: &Image) -> Vec<LockedPackage> {
     image
         .packages
         .iter()
@@ -378,8 +434,7 @@ fn packages(image: &Image) -> Vec<LockedPackage> {
 fn compare_packages(
     target: &Target,
     lock: &Lock,
-    found: &[LockedPackage],
-    program: &Digest,
+    made: &MadeFrom,
 ) -> Result<Vec<String>, BuildError> {
     let mismatch =
         |package: &str, version: &str, found: &Digest, locked: &Digest| BuildError::Checksum {
@@ -390,14 +445,24 @@ fn compare_packages(
             locked: locked.to_string(),
         };
     let mut notes = Vec::new();
-    for locked in &lock.packages {
+    let reference = lock.reference_package(&target.spec.reference);
+    for (locked, found) in lock
+        .packages
+        .iter()
+        .map(|locked| (locked, &made.packages))
+        .chain(
+            lock.toolchain
+                .iter()
+                .map(|locked| (locked, &made.toolchain)),
+        )
+    {
         let Some(package) = found.iter().find(|package| package.name == locked.name) else {
             continue;
         };
         if package.sha256 == locked.sha256 {
             continue;
         }
-        if package.name == target.spec.reference.package {
+        if reference == Some(locked) {
             return Err(mismatch(
                 &package.name,
                 &package.version,
@@ -410,15 +475,18 @@ fn compare_packages(
             package.name, package.version, locked.version
         ));
     }
-    if *program != lock.program {
-        return Err(mismatch(
-            &target.spec.reference.program,
-            "",
-            program,
-            &lock.program,
-        ));
+    if made.program == lock.program {
+        return Ok(notes);
     }
-    Ok(notes)
+    let program = &target.spec.reference.program;
+    // The same source gives other bytes when what compiles it has moved on.
+    match notes.is_empty() || made.source.is_none() {
+        true => Err(mismatch(program, "", &made.program, &lock.program)),
+        false => {
+            let built = format!("{program} ({})", notes.join("; "));
+            Err(mismatch(&built, "", &made.program, &lock.program))
+        }
+    }
 }
 
 fn write_pages(docs: &Path, pages: &[Page]) -> Result<(), BuildError> {

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::build::{BuildError, Means, Progress, still_true};
 use crate::capture::capture;
-use crate::reference::{capture_sandbox, prepare};
+use crate::reference::{Prepared, capture_sandbox, prepare};
+use crate::spec::{Provenance, Reference};
 use crate::{Case, Digest, Drawn, Error, HIDDEN_PERCENT, Round, Target, draw, unpaired};
 
 /// How far a target's hidden share may be from [`HIDDEN_PERCENT`], in percent points.
@@ -96,38 +97,28 @@ pub fn check_target(
     )?);
 
     progress(Progress::Stage("reference"));
-    let package = lock
-        .packages
-        .iter()
-        .find(|package| package.name == target.spec.reference.package);
-    let version = package.map(|package| package.version.as_str());
+    let version = lock.reference_version(&target.spec.reference);
     let prepared = prepare(
         &target.spec,
-        version,
+        Some(&lock),
         means.cache,
         means.interrupted,
         &mut |step| progress(Progress::Image(step)),
     )?;
-    let found = prepared
-        .image
-        .packages
-        .iter()
-        .find(|found| found.name == target.spec.reference.package);
-    let wrong: Vec<String> = match (package, found) {
-        (Some(locked), Some(found)) if Digest::parse(&found.sha256) == Some(locked.sha256) => {
-            vec![]
-        }
-        (_, found) => vec![format!(
-            "found {}",
-            found.map_or("none", |found| &found.sha256)
-        )],
-    };
     checks.push(check(
         "the reference's package has the locked checksum",
-        &wrong,
+        &of_another_package(&target.spec.reference, &lock, &prepared),
         version.unwrap_or_default().to_owned(),
     ));
-
+    let other_program = format!("found {}", prepared.digest);
+    checks.push(check(
+        "the reference has the locked checksum",
+        match prepared.digest == lock.program {
+            true => &[],
+            false => std::slice::from_ref(&other_program),
+        },
+        target.spec.reference.program.clone(),
+    ));
     progress(Progress::Stage("determinism"));
     let sandbox = capture_sandbox(&target.spec, &prepared.image.root, means.guard);
     let cases: Vec<Case> = tests.visible.into_iter().chain(tests.hidden).collect();
@@ -177,6 +168,38 @@ pub fn check_target(
         format!("{} cases", cases.len()),
     ));
     Ok(checks)
+}
+
+/// How the package that the reference comes from differs from the lock's.
+fn of_another_package(
+    reference: &Reference,
+    lock: &crate::Lock,
+    prepared: &Prepared,
+) -> Vec<String> {
+    if let Provenance::Source { source, .. } = &reference.from {
+        let locked = lock.source.as_ref();
+        return match locked == Some(&source.origin) {
+            true => Vec::new(),
+            false => vec![format!(
+                "target.toml names {}, and target.lock {}",
+                source.origin,
+                locked.map_or("a Debian package".to_owned(), ToString::to_string)
+            )],
+        };
+    }
+    let packages = &prepared.image.packages;
+    let found = packages
+        .iter()
+        .find(|found| found.name == reference.package());
+    match (lock.reference_package(reference), found) {
+        (Some(locked), Some(found)) if Digest::parse(&found.sha256) == Some(locked.sha256) => {
+            Vec::new()
+        }
+        (_, found) => vec![format!(
+            "found {}",
+            found.map_or("none", |found| &found.sha256)
+        )],
+    }
 }
 
 /// Whether cases expect different things. A target whose program always says the same was captured wrong.

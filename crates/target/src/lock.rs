@@ -1,11 +1,13 @@
 //! `target.lock`: what a target was built from and what came of it.
 
+use image::{Origin, Registry};
 use serde::Serialize;
 
 use crate::bytes::Digest;
 use crate::draw::Retired;
 use crate::places::{Node, Source, Table};
 use crate::problem::Problem;
+use crate::spec::{Provenance, Reference};
 
 /// Version of the lock's format.
 pub const FORMAT: u32 = 1;
@@ -19,8 +21,12 @@ pub struct Lock {
     pub hidden_seed: u64,
     /// Digest of the reference program's bytes.
     pub program: Digest,
+    /// The package of source code that the reference was built from, where it was.
+    pub source: Option<Origin>,
     /// The packages that the reference runs from.
     pub packages: Vec<LockedPackage>,
+    /// The packages that built the reference, of those that target.toml names.
+    pub toolchain: Vec<LockedPackage>,
     /// How many there are.
     pub counts: Counts,
     /// Digest of `tests/visible.jsonl`.
@@ -78,8 +84,12 @@ struct Written<'a> {
     program_sha256: String,
     counts: Counts,
     digests: Digests,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<WrittenSource<'a>>,
     #[serde(rename = "package")]
     packages: Vec<WrittenPackage<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    toolchain: Vec<WrittenPackage<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dropped: Vec<WrittenDropped<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -90,6 +100,14 @@ struct Written<'a> {
 struct Digests {
     visible: String,
     hidden: String,
+}
+
+#[derive(Serialize)]
+struct WrittenSource<'a> {
+    kind: &'a str,
+    name: &'a str,
+    version: &'a str,
+    checksum: &'a str,
 }
 
 #[derive(Serialize)]
@@ -125,6 +143,24 @@ fn written_package(package: &LockedPackage) -> WrittenPackage<'_> {
 const HEADER: &str = "# Written by `mirrorcode target build`; not meant to be edited.\n";
 
 impl Lock {
+    /// The Debian package that the reference comes from, where it comes from one.
+    pub fn reference_package(&self, reference: &Reference) -> Option<&LockedPackage> {
+        match &reference.from {
+            Provenance::Package(name) => self.packages.iter().find(|package| package.name == *name),
+            Provenance::Source { .. } => None,
+        }
+    }
+
+    /// The version of the package that the reference comes from.
+    pub fn reference_version(&self, reference: &Reference) -> Option<&str> {
+        match &reference.from {
+            Provenance::Package(_) => self
+                .reference_package(reference)
+                .map(|package| package.version.as_str()),
+            Provenance::Source { .. } => self.source.as_ref().map(|source| source.version.as_str()),
+        }
+    }
+
     /// The lock as text. The same lock gives the same bytes.
     ///
     /// # Errors
@@ -140,7 +176,14 @@ impl Lock {
                 visible: self.visible.to_string(),
                 hidden: self.hidden.to_string(),
             },
+            source: self.source.as_ref().map(|origin| WrittenSource {
+                kind: origin.registry.as_str(),
+                name: &origin.name,
+                version: &origin.version,
+                checksum: &origin.checksum,
+            }),
             packages: self.packages.iter().map(written_package).collect(),
+            toolchain: self.toolchain.iter().map(written_package).collect(),
             dropped: self
                 .dropped
                 .iter()
@@ -188,7 +231,9 @@ fn read(root: &Table<'_>) -> Result<Lock, Problem> {
         "program-sha256",
         "counts",
         "digests",
+        "source",
         "package",
+        "toolchain",
         "dropped",
         "retired",
     ])?;
@@ -198,7 +243,12 @@ fn read(root: &Table<'_>) -> Result<Lock, Problem> {
         seed: root.need("seed")?.seed()?,
         hidden_seed: root.need("hidden-seed")?.seed()?,
         program: digest(&root.need("program-sha256")?)?,
+        source: root
+            .get("source")
+            .map(|node| source(&node.table()?))
+            .transpose()?,
         packages: each(root, "package", locked_package)?,
+        toolchain: each(root, "toolchain", locked_package)?,
         counts: counts(&root.need("counts")?.table()?)?,
         visible: digest(&digests.need("visible")?)?,
         hidden: digest(&digests.need("hidden")?)?,
@@ -245,6 +295,16 @@ fn counts(table: &Table<'_>) -> Result<Counts, Problem> {
     })
 }
 
+fn source(table: &Table<'_>) -> Result<Origin, Problem> {
+    table.only(&["kind", "name", "version", "checksum"])?;
+    Ok(Origin {
+        registry: table.need("kind")?.one_of(&Registry::ALL)?,
+        name: words(table, "name")?,
+        version: words(table, "version")?,
+        checksum: words(table, "checksum")?,
+    })
+}
+
 fn locked_package(table: &Table<'_>) -> Result<LockedPackage, Problem> {
     table.only(&["name", "version", "architecture", "sha256"])?;
     Ok(LockedPackage {
@@ -281,6 +341,18 @@ mod tests {
             seed: 1,
             hidden_seed: u64::MAX,
             program: Digest::of(b"program"),
+            source: Some(Origin {
+                registry: Registry::Go,
+                name: "example.org/gron".to_owned(),
+                version: "v0.7.1".to_owned(),
+                checksum: format!("h1:{}=", "a".repeat(43)),
+            }),
+            toolchain: vec![LockedPackage {
+                name: "golang-go".to_owned(),
+                version: "2:1.24~2".to_owned(),
+                architecture: "amd64".to_owned(),
+                sha256: Digest::of(b"toolchain"),
+            }],
             packages: vec![LockedPackage {
                 name: "gron".to_owned(),
                 version: "0.7.1-1+b3".to_owned(),

@@ -5,13 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use image::{Cache, ExtraFile, Image, Recipe, Variant};
+use image::{Cache, ExtraFile, Image, Origin, Recipe, Variant};
 use sandbox::{Guard, Mount, Source};
 
 use crate::Digest;
 use crate::build::BuildError;
+use crate::compile::compile;
 use crate::execute::{CASE_DIRECTORY, Program, SCRATCH_DIRECTORY, case_sandbox};
-use crate::spec::{Kind, Spec};
+use crate::lock::{Lock, LockedPackage};
+use crate::spec::{Kind, Provenance, Spec};
 
 /// Where the guard stands in a reference's sandbox.
 const GUARD_PATH: &str = "/guard.so";
@@ -30,7 +32,7 @@ pub struct GuardLibrary {
 /// A reference that is ready to run.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// The image with its package as it is.
+    /// The tree with its documentation: its package as it is, or its source.
     pub package: Image,
     /// The image in which it runs.
     pub image: Image,
@@ -38,34 +40,37 @@ pub struct Prepared {
     pub program: Program,
     /// Digest of the program's bytes.
     pub digest: Digest,
+    /// What it was built from, where it was built.
+    pub source: Option<Origin>,
+    /// The packages that built it, of those that target.toml names.
+    pub toolchain: Vec<LockedPackage>,
 }
 
 /// The image with the reference's package as it is, readable: for its documentation and its program's
 /// bytes. No agent and no case ever runs in it.
 ///
 /// `version` pins the package; `None` takes the newest.
-pub fn package_recipe(spec: &Spec, version: Option<&str>) -> Recipe {
-    let reference = &spec.reference;
+fn package_recipe(name: &str, version: Option<&str>, program: &str) -> Recipe {
     let package = match version {
-        Some(version) => format!("{}={version}", reference.package),
-        None => reference.package.clone(),
+        Some(version) => format!("{name}={version}"),
+        None => name.to_owned(),
     };
     let mut recipe = Recipe::new(crate::SUITE, Variant::Extract, &[&package]);
-    recipe.executables = Some(vec![reference.program.clone()]);
+    recipe.executables = Some(vec![program.to_owned()]);
     recipe.keep_docs = true;
     recipe
 }
 
 /// The image that holds a reference and what it loads, and nothing else that could be executed. The
 /// program can be executed and not read: nobody but the kernel looks inside.
-fn recipe(spec: &Spec, version: Option<&str>, program: Vec<u8>) -> Recipe {
-    let mut recipe = package_recipe(spec, version);
+fn recipe(mut recipe: Recipe, spec: &Spec, program: Vec<u8>, beside: Vec<ExtraFile>) -> Recipe {
     recipe.keep_docs = false;
-    recipe.files = vec![ExtraFile {
+    recipe.files = beside;
+    recipe.files.push(ExtraFile {
         path: spec.reference.program.clone(),
         mode: 0o111,
         bytes: program,
-    }];
+    });
     if spec.reference.kind == Kind::Dynamic {
         recipe.files.push(ExtraFile {
             path: "/etc/ld.so.preload".to_owned(),
@@ -129,32 +134,83 @@ pub fn capture_sandbox(spec: &Spec, rootfs: &Path, guard: GuardLibrary) -> sandb
     sandbox
 }
 
-/// Gets the reference's images, building those that the cache does not have.
+/// Gets the reference's images, building those that the cache does not have. `lock` pins its version; without
+/// one the newest is taken.
 ///
 /// # Errors
-/// As [`Cache::ensure`], and when the package does not hold the program.
+/// As [`Cache::ensure`] and [`Cache::fetch`], when the reference cannot be built from its source, and when there is
+/// no such program.
 pub fn prepare(
     spec: &Spec,
-    version: Option<&str>,
+    lock: Option<&Lock>,
     cache: &Cache,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(image::Progress),
 ) -> Result<Prepared, BuildError> {
-    let package = cache.ensure(&package_recipe(spec, version), cancel, progress)?;
-    let path = package
-        .root
-        .join(spec.reference.program.trim_start_matches('/'));
+    let reference = &spec.reference;
+    match &reference.from {
+        Provenance::Package(name) => {
+            let version = lock.and_then(|lock| lock.reference_version(reference));
+            let base = package_recipe(name, version, &reference.program);
+            let package = cache.ensure(&base, cancel, progress)?;
+            let bytes = read_program(spec, &package.root, &reference.program)?;
+            let digest = Digest::of(&bytes);
+            let image = cache.ensure(&recipe(base, spec, bytes, Vec::new()), cancel, progress)?;
+            Ok(Prepared {
+                package,
+                image,
+                program: program(spec),
+                digest,
+                source: None,
+                toolchain: Vec::new(),
+            })
+        }
+        Provenance::Source {
+            source,
+            runtime_packages,
+        } => {
+            let compiled = compile(source, cache, cancel, progress)?;
+            let root = &compiled.tree.root;
+            let bytes = read_program(spec, root, &source.built)?;
+            let digest = Digest::of(&bytes);
+            let mut beside = Vec::new();
+            for path in &source.keep {
+                files_below(root, &root.join(&path[1..]), &mut beside)?;
+            }
+            beside.retain(|file| file.path != reference.program);
+            let packages: Vec<&str> = runtime_packages.iter().map(String::as_str).collect();
+            let mut base = Recipe::new(crate::SUITE, Variant::Extract, &packages);
+            base.executables = Some(Vec::new());
+            let image = cache.ensure(&recipe(base, spec, bytes, beside), cancel, progress)?;
+            let toolchain = crate::build::locked_packages(&compiled.toolchain)
+                .into_iter()
+                .filter(|package| source.build_packages.contains(&package.name))
+                .collect();
+            Ok(Prepared {
+                package: compiled.tree,
+                image,
+                program: program(spec),
+                digest,
+                source: Some(source.origin.clone()),
+                toolchain,
+            })
+        }
+    }
+}
+
+/// Reads a program and looks whether it can be a reference as target.toml says.
+fn read_program(spec: &Spec, root: &Path, program: &str) -> Result<Vec<u8>, BuildError> {
+    let path = root.join(program.trim_start_matches('/'));
     let bytes = fs::read(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => BuildError::NoProgram {
-            package: spec.reference.package.clone(),
-            program: spec.reference.program.clone(),
+            package: spec.reference.package().to_owned(),
+            program: program.to_owned(),
         },
         _ => BuildError::Io { path, error },
     })?;
     if bytes.starts_with(b"#!") {
-        return Err(BuildError::Script {
-            program: spec.reference.program.clone(),
-        });
+        let program = program.to_owned();
+        return Err(BuildError::Script { program });
     }
     let linked = if has_interpreter(&bytes) {
         Kind::Dynamic
@@ -162,9 +218,8 @@ pub fn prepare(
         Kind::Static
     };
     if linked != spec.reference.kind {
-        let program = spec.reference.program.clone();
         return Err(BuildError::Kind {
-            program,
+            program: program.to_owned(),
             linked: if linked == Kind::Dynamic {
                 "dynamic"
             } else {
@@ -172,14 +227,30 @@ pub fn prepare(
             },
         });
     }
-    let digest = Digest::of(&bytes);
-    let image = cache.ensure(&recipe(spec, version, bytes), cancel, progress)?;
-    Ok(Prepared {
-        package,
-        image,
-        program: program(spec),
-        digest,
-    })
+    Ok(bytes)
+}
+
+/// A file, or every file below a directory, to be put where it stands in `root`. Libraries need no execute right,
+/// and nothing else beside the program should have one.
+fn files_below(root: &Path, path: &Path, found: &mut Vec<ExtraFile>) -> Result<(), BuildError> {
+    let at = |error| BuildError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let kind = fs::symlink_metadata(path).map_err(at)?;
+    if kind.is_dir() {
+        for entry in fs::read_dir(path).map_err(at)? {
+            files_below(root, &entry.map_err(at)?.path(), found)?;
+        }
+    } else if kind.is_file() {
+        let inside = path.strip_prefix(root).unwrap_or(path);
+        found.push(ExtraFile {
+            path: Path::new("/").join(inside).to_string_lossy().into_owned(),
+            mode: 0o444,
+            bytes: fs::read(path).map_err(at)?,
+        });
+    }
+    Ok(())
 }
 
 /// Whether an ELF program asks for a loader: the segment type `PT_INTERP` (3) among its program headers,

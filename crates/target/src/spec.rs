@@ -7,6 +7,7 @@ use crate::family::is_name;
 use crate::near::did_you_mean;
 use crate::places::{Node, Source, Table};
 use crate::problem::Problem;
+use crate::source::{self, PackageSource};
 
 /// A target as its `target.toml` says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +66,12 @@ impl std::fmt::Display for Size {
     }
 }
 
-/// The original program. Its package's version and checksum stand in the lock.
+/// The original program. What it was made from stands in the lock, with versions and checksums.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// The Debian package.
-    pub package: String,
-    /// The program's absolute path in the package.
+    /// What it comes from.
+    pub from: Provenance,
+    /// The program's absolute path where it runs; for a Debian package, its path in there.
     pub program: String,
     /// The name it is called by: the last part of `program` unless the file says otherwise.
     pub command: String,
@@ -78,6 +79,30 @@ pub struct Reference {
     pub kind: Kind,
     /// Absolute paths that a dynamic program may still read while it runs.
     pub readable: Vec<String>,
+}
+
+/// What a reference comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// A Debian package, by name. The lock has its version.
+    Package(String),
+    /// A package of source code, or one that holds a finished program.
+    Source {
+        /// The package and how it is built.
+        source: PackageSource,
+        /// Debian packages that the program runs with.
+        runtime_packages: Vec<String>,
+    },
+}
+
+impl Reference {
+    /// The name of the package that it comes from.
+    pub fn package(&self) -> &str {
+        match &self.from {
+            Provenance::Package(name) => name,
+            Provenance::Source { source, .. } => &source.origin.name,
+        }
+    }
 }
 
 /// How a program is linked.
@@ -197,7 +222,15 @@ fn executables(node: &Node<'_>) -> Result<Vec<String>, Problem> {
 }
 
 fn reference(table: &Table<'_>) -> Result<Reference, Problem> {
-    table.only(&["package", "program", "command", "kind", "readable"])?;
+    table.only(&[
+        "package",
+        "source",
+        "runtime-packages",
+        "program",
+        "command",
+        "kind",
+        "readable",
+    ])?;
     let kind = table
         .need("kind")?
         .one_of(&[("static", Kind::Static), ("dynamic", Kind::Dynamic)])?;
@@ -216,12 +249,36 @@ fn reference(table: &Table<'_>) -> Result<Reference, Problem> {
         None => program.rsplit('/').next().unwrap_or_default().to_owned(),
     };
     Ok(Reference {
-        package: package(&table.need("package")?)?,
+        from: provenance(table, &command)?,
         program,
         command,
         kind,
         readable,
     })
+}
+
+fn provenance(table: &Table<'_>, command: &str) -> Result<Provenance, Problem> {
+    let runtime = table.get("runtime-packages");
+    match (table.get("source"), table.get("package"), &runtime) {
+        (Some(node), Some(_), _) => Err(node.problem(
+            "the reference comes from \"package\" or from \"source\", not from both",
+        )),
+        (None, _, Some(node)) => Err(node.problem(
+            "\"reference.runtime-packages\" goes with \"source\": a Debian package names what it needs",
+        )),
+        (None, _, None) => Ok(Provenance::Package(package(&table.need("package")?)?)),
+        (Some(node), None, _) => Ok(Provenance::Source {
+            source: source::read(&node.table()?, command)?,
+            runtime_packages: match runtime {
+                Some(node) if node.list()?.is_empty() => {
+                    return Err(node.problem("name one package at least, such as \"libc6\""));
+                }
+                Some(node) => node.list()?.iter().map(package).collect::<Result<_, _>>()?,
+                // What compilers of most languages link to.
+                None => ["libc6", "libgcc-s1"].map(str::to_owned).to_vec(),
+            },
+        }),
+    }
 }
 
 /// The name of a Debian package.

@@ -141,13 +141,9 @@ impl Lab {
 
     fn reference(&self, target: &Target) -> Prepared {
         let lock = target.locked().unwrap();
-        let version = lock
-            .packages
-            .iter()
-            .find(|package| package.name == target.spec.reference.package)
-            .map(|package| package.version.as_str());
         let never = AtomicBool::new(false);
-        target::reference::prepare(&target.spec, version, &self.cache, &never, &mut |_| {}).unwrap()
+        target::reference::prepare(&target.spec, Some(&lock), &self.cache, &never, &mut |_| {})
+            .unwrap()
     }
 
     /// A session as `mirrorcode shell` opens it, on the reference named by the script's first line (`#gron`).

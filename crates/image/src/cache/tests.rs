@@ -56,7 +56,7 @@ fn one_of_many_makes_it_and_all_get_it() {
                         waited.fetch_add(1, Ordering::Relaxed);
                     }
                 };
-                let image = cache.obtain(
+                let image = cache.obtain::<Error>(
                     &name("a"),
                     &AtomicBool::new(false),
                     &mut progress,
