@@ -15,7 +15,7 @@ pub struct Signature {
     pub ending: Ending,
     /// Whether nothing is written to standard output.
     pub silent: bool,
-    /// Standard error with numbers, quoted parts, parts in parentheses and what repeats the arguments masked.
+    /// Standard error with numbers and quoted parts and parts in parentheses masked.
     pub stderr: String,
 }
 
@@ -27,44 +27,9 @@ impl Signature {
             template: case.template,
             ending: case.expect.ending,
             silent: case.expect.stdout.is_empty(),
-            stderr: masked(&without_arguments(case)),
+            stderr: masked(&String::from_utf8_lossy(&case.expect.stderr)),
         }
     }
-}
-
-/// Standard error of a case without what it repeats of the case's arguments: whole lines of one, what ends a line after
-/// a colon, words before a colon, and the lines of marks that point into them. Of two messages that differ in nothing
-/// else, one shows the other.
-fn without_arguments(case: &Case) -> String {
-    let stderr = String::from_utf8_lossy(&case.expect.stderr);
-    let arguments: Vec<_> = case
-        .inputs
-        .argv
-        .iter()
-        .map(|argument| String::from_utf8_lossy(&argument.0))
-        .filter(|argument| !argument.is_empty())
-        .collect();
-    let whole = |text: &str| arguments.iter().any(|argument| argument == text);
-    let lines = stderr.split('\n').map(|line| {
-        let text = line.trim();
-        if text.contains('^') && text.chars().all(|mark| matches!(mark, '^' | ' ')) {
-            return "^".to_owned();
-        }
-        if whole(text) {
-            return "''".to_owned();
-        }
-        let Some((before, last)) = line.rsplit_once(": ") else {
-            return line.to_owned();
-        };
-        if arguments.iter().any(|argument| argument.contains(last)) {
-            return format!("{before}: ''");
-        }
-        match before.rsplit_once(' ') {
-            Some((message, word)) if whole(word) => format!("{message} '': {last}"),
-            _ => line.to_owned(),
-        }
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Text with each run of digits as `0`, each quoted part as two quotes and each part in parentheses as two
@@ -127,57 +92,7 @@ pub fn unpaired(hidden: &[Case], visible: &[Case]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use super::{Case, Ending, Signature, masked};
-    use crate::bytes::Bytes;
-    use crate::case::{Expect, Inputs};
-
-    fn signature(argv: &[&str], stderr: &str) -> Signature {
-        Signature::of(&Case {
-            id: "t/f/000".to_owned(),
-            family: "f".to_owned(),
-            template: Some(0),
-            inputs: Inputs {
-                argv: argv.iter().map(|argument| Bytes::from(*argument)).collect(),
-                ..Inputs::default()
-            },
-            expect: Expect {
-                ending: Ending::Exit(1),
-                stdout: Bytes::from(""),
-                stderr: Bytes::from(stderr),
-                files: BTreeMap::new(),
-            },
-        })
-    }
-
-    #[test]
-    fn messages_about_other_arguments_are_alike() {
-        for (one, other, alike) in [
-            (("x", "bad choice: x\n"), ("--y", "bad choice: --y\n"), true),
-            (("-:2", "bad end: -\n"), ("é:", "bad end: é\n"), true),
-            (
-                ("a b", "open a b: gone\n"),
-                ("a b", "open a b: denied\n"),
-                false,
-            ),
-            (("a", "open a: gone\n"), ("b/c", "open b/c: gone\n"), true),
-            (
-                ("a(", "wrong:\n    a(\n     ^\nunclosed\n"),
-                ("(bc", "wrong:\n    (bc\n    ^\nunclosed\n"),
-                true,
-            ),
-            (
-                ("a(", "wrong:\n    a(\n     ^\nunclosed\n"),
-                (")", "wrong:\n    )\n    ^\nunopened\n"),
-                false,
-            ),
-            (("x", "bad choice: x\n"), ("y", "bad range: y\n"), false),
-        ] {
-            let (first, second) = (signature(&[one.0], one.1), signature(&[other.0], other.1));
-            assert_eq!(first == second, alike, "{first:?} {second:?}");
-        }
-    }
+    use super::masked;
 
     #[test]
     fn masks_what_differs_between_like_messages() {
