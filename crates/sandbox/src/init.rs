@@ -9,23 +9,28 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use crate::root;
 use crate::spec::Spec;
 use crate::sys;
+use crate::wire::Done;
 
-/// First byte of an answer: done.
-pub(crate) const DONE: u8 = 0;
-/// First byte of an answer: failed; text follows.
-pub(crate) const FAILED: u8 = 1;
+/// Process number of the init in its namespace.
+pub(crate) const INIT_ID: u32 = 1;
+/// Answer to a number: it is done.
+const DONE: u8 = 0;
 
-/// Builds the root from opened trees and answers once, then ends every other process whenever a number comes.
+/// Builds the root from opened trees and says so once, then ends every other process whenever a number comes.
 ///
 /// After each sweep the namespace's process numbers go on behind that number, so that a command cannot
-/// tell from its own how many ran before it. Ends when the keeper does.
-pub(crate) fn run(mut keeper: UnixStream, spec: &Spec, trees: root::Trees) -> ! {
+/// tell from its own how many ran before it. Ends when the runner does. With `watch`, the runner gets a
+/// process file system of this namespace.
+pub(crate) fn run(mut runner: UnixStream, spec: &Spec, trees: root::Trees, watch: bool) -> ! {
     sys::ignore_signal(libc::SIGCHLD);
+    let mut last_pid = None;
     let result = sys::die_with_parent().and_then(|()| {
         // Opened before the root changes: commands see a process file system without it.
-        let last_pid = std::fs::OpenOptions::new()
+        last_pid = std::fs::OpenOptions::new()
             .write(true)
-            .open("/proc/sys/kernel/ns_last_pid");
+            .open("/proc/sys/kernel/ns_last_pid")
+            .ok();
+        let processes = watch.then(root::processes).transpose()?;
         root::build(spec, trees)?;
         let keep = CapabilitySet::CHECKPOINT_RESTORE;
         set_capabilities(
@@ -37,29 +42,21 @@ pub(crate) fn run(mut keeper: UnixStream, spec: &Spec, trees: root::Trees) -> ! 
             },
         )?;
         sys::make_undumpable()?;
-        Ok(last_pid.ok())
+        Ok(processes)
     });
-    let last_pid = match result {
-        Ok(last_pid) => last_pid,
-        Err(error) => {
-            let mut answer = vec![FAILED];
-            answer.extend_from_slice(error.to_string().as_bytes());
-            let _ = keeper.write_all(&answer);
-            sys::exit_now(1);
-        }
-    };
-    if keeper.write_all(&[DONE]).is_err() {
+    let failed = result.is_err();
+    if Done::send(&runner, result).is_err() || failed {
         sys::exit_now(1);
     }
     let mut last = [0; 4];
-    while keeper.read_exact(&mut last).is_ok() {
+    while runner.read_exact(&mut last).is_ok() {
         sys::kill_everyone();
         sys::reap_all();
         if let Some(file) = &last_pid {
             // At offset 0: the kernel ignores what is written elsewhere.
             let _ = file.write_all_at(u32::from_le_bytes(last).to_string().as_bytes(), 0);
         }
-        if keeper.write_all(&[DONE]).is_err() {
+        if runner.write_all(&[DONE]).is_err() {
             break;
         }
     }
