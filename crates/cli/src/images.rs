@@ -32,6 +32,12 @@ fn recipe(variant: Variant, packages: &[String]) -> Recipe {
     Recipe::new(target::SUITE, variant, &packages)
 }
 
+fn toolchain(language: &Language, packages: &[String]) -> Recipe {
+    let mut recipe = recipe(Variant::Minimal, packages);
+    recipe.finish.clone_from(&language.build_finish);
+    recipe
+}
+
 /// Where agents work.
 pub(crate) fn for_agent(
     context: &Context,
@@ -40,7 +46,7 @@ pub(crate) fn for_agent(
 ) -> Result<Image, Failure> {
     get(
         context,
-        &recipe(Variant::Minimal, &language.agent_packages),
+        &toolchain(language, &language.agent_packages),
         &target.spec.absent,
     )
 }
@@ -53,7 +59,7 @@ pub(crate) fn for_build(
 ) -> Result<Image, Failure> {
     get(
         context,
-        &recipe(Variant::Minimal, &language.build_packages),
+        &toolchain(language, &language.build_packages),
         &target.spec.absent,
     )
 }

@@ -304,6 +304,55 @@ fn a_rust_submission_is_compiled_and_run() {
 }
 
 #[test]
+#[ignore = "builds toolchain images"]
+fn a_go_submission_is_compiled_and_run() {
+    let program =
+        |body: &str| format!("package main\n\nimport \"fmt\"\n\nfunc main() {{ {body} }}\n");
+    compiles(
+        "small/go",
+        "main.go",
+        &program("fmt.Println(\"hello\")"),
+        &program("fmt.Println(x)"),
+        &[("go.mod", "module program\n\ngo 1.24\n")],
+    );
+}
+
+#[test]
+#[ignore = "builds toolchain images"]
+fn an_ocaml_submission_is_compiled_and_run() {
+    compiles(
+        "small/ocaml",
+        "main.ml",
+        "let () = ignore (Unix.getpid ()); print_endline \"hello\"\n",
+        "let () = print_endline x\n",
+        &[
+            ("dune-project", "(lang dune 3.0)\n"),
+            ("dune", "(executable (name main) (libraries str unix))\n"),
+        ],
+    );
+}
+
+#[test]
+#[ignore = "builds toolchain images"]
+fn an_ada_submission_is_compiled_and_run() {
+    let program = |body: &str| {
+        format!(
+            "with Ada.Text_IO; with Words;\nprocedure Main is\nbegin\n   Ada.Text_IO.Put_Line ({body});\nend Main;\n"
+        )
+    };
+    compiles(
+        "small/ada",
+        "main.adb",
+        &program("Words.Hello"),
+        &program("Words.Bye"),
+        &[(
+            "src/words.ads",
+            "package Words is\n   Hello : constant String := \"hello\";\nend Words;\n",
+        )],
+    );
+}
+
+#[test]
 fn the_repository_holds_the_cases_that_its_targets_promise() {
     let place = Place::new();
     let targets = place.expect(0, &["target", "list", "--json"]).json();

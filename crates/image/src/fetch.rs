@@ -17,7 +17,7 @@ use crate::child::{Event, Group};
 use crate::digest::of_reader;
 use crate::error::Context;
 use crate::root::make_directory;
-use crate::{Cache, Error, Image, Origin, Progress, Registry, Result};
+use crate::{Cache, Error, Image, Origin, Progress, Recipe, Registry, Result, Variant};
 
 /// Changes whenever the same origin would give a different tree.
 const FORMAT: &[u8] = b"fetch 1";
@@ -34,22 +34,25 @@ const VENDOR: &str = "vendor";
 impl Cache {
     /// The tree with a package's content: from the cache, or fetched now.
     ///
-    /// It holds `source/` (the package, unpacked; a wheel as it is) and, for crates, `vendor/` with all packages
-    /// that its lock file names, in the versions and with the checksums that stand there. Modules of Go have theirs
-    /// in `source/vendor/`.
+    /// It holds `source/` (the package, unpacked; a wheel, or the files of a Debian source package, as they are) and,
+    /// for crates, `vendor/` with all packages that its lock file names, in the versions and with the checksums that
+    /// stand there. Modules of Go have theirs in `source/vendor/`. Source packages of Debian are those of `suite`.
     ///
     /// # Errors
     ///
-    /// [`Error::BadRecipe`] for an origin that names no exact version, or a Debian source package, which
-    /// [`Recipe::with_source`](crate::Recipe::with_source) fetches; [`Error::MissingTool`], [`Error::Fetch`],
+    /// [`Error::BadRecipe`] for an origin that names no exact version; [`Error::MissingTool`], [`Error::Fetch`],
     /// [`Error::Checksum`], and as for [`Cache::ensure`].
     pub fn fetch(
         &self,
         origin: &Origin,
+        suite: &str,
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Image> {
         origin.check()?;
+        if origin.registry == Registry::Debian {
+            return self.fetch_debian(origin, suite, cancel, progress);
+        }
         let parts = [
             FORMAT,
             origin.registry.as_str().as_bytes(),
@@ -71,11 +74,75 @@ impl Cache {
                 Registry::Go => client.a_module(&source),
                 Registry::Wheel => client.a_wheel(&source),
                 Registry::Npm => client.a_node_package(tree, &source),
-                Registry::Debian => Err(Error::BadRecipe(
-                    "a Debian source package is fetched by the image that builds it".into(),
-                )),
+                Registry::Debian => Ok(()),
             }
         })
+    }
+
+    /// Debian's client wants a Debian of the same suite around it, so it works in an image of its own. It holds the
+    /// description (the `.dsc` file) to the archive's signature, and the other files to the description.
+    fn fetch_debian(
+        &self,
+        origin: &Origin,
+        suite: &str,
+        cancel: &AtomicBool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Image> {
+        let mut recipe = Recipe::new(suite, Variant::Minimal, &[]);
+        let script = debian_script(origin);
+        let command = ["/bin/sh", "-c", &script].map(str::to_owned);
+        recipe.finish.push(command.to_vec());
+        self.ensure(&recipe, cancel, progress)
+            .map_err(|error| debian_error(origin, error))
+    }
+}
+
+/// What the script below says before the checksum that it found.
+const FOUND: &str = "the description has the checksum ";
+
+fn debian_script(origin: &Origin) -> String {
+    let Origin {
+        name,
+        version,
+        checksum,
+        ..
+    } = origin;
+    // Standard output is the tree's, so that nothing else may be written there.
+    format!(
+        "exec >&2; set -e; mkdir /{SOURCE}; cd /{SOURCE}; \
+         sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list; \
+         apt-get -q update; apt-get -q source --download-only {name}={version}; \
+         found=$(sha256sum *.dsc); found=${{found%% *}}; \
+         [ \"$found\" = {checksum} ] || {{ echo '{FOUND}'$found; exit 9; }}"
+    )
+}
+
+/// What a failure of the image means for the package that was to be in it.
+fn debian_error(origin: &Origin, error: Error) -> Error {
+    let Error::Builder { status, tail, .. } = error else {
+        return error;
+    };
+    if let Some(found) = tail.lines().find_map(|line| line.strip_prefix(FOUND)) {
+        return Error::Checksum {
+            origin: origin.to_string(),
+            found: found.to_owned(),
+            pinned: origin.checksum.clone(),
+        };
+    }
+    // The builder's own words are about the script, which nobody wrote by hand.
+    let kept: Vec<&str> = tail
+        .lines()
+        .filter(|line| {
+            !["E: setup failed", "E: mmdebstrap", "I: "]
+                .iter()
+                .any(|own| line.starts_with(own))
+        })
+        .collect();
+    Error::Fetch {
+        origin: origin.to_string(),
+        command: format!("apt-get source {}={}", origin.name, origin.version),
+        status,
+        tail: kept.join("\n"),
     }
 }
 

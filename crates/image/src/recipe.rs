@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::digest::hex;
-use crate::{Error, Origin, Result};
-
-/// Where [`Recipe::with_source`] puts a source package.
-const SOURCE_PACKAGE: &str = "/source-package";
+use crate::{Error, Result};
 
 /// Changes whenever the same recipe would give a different tree, so that old images are not taken for new ones.
 const FORMAT: &[u8] = b"mirrorcode image 1";
@@ -76,33 +73,6 @@ impl Recipe {
             links: Vec::new(),
             keep_docs: false,
         }
-    }
-
-    /// Adds the files of a Debian source package, as they are, in `/source-package`: apt fetches them while the image
-    /// is built, and its description (the `.dsc` file) must have the pinned checksum. The other files are held to
-    /// what the description says of them by whoever unpacks it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadRecipe`] when the origin names no exact version.
-    pub fn with_source(mut self, origin: &Origin) -> Result<Self> {
-        origin.check()?;
-        let Origin {
-            name,
-            version,
-            checksum,
-            ..
-        } = origin;
-        // Standard output is the tree's, so that nothing else may be written there.
-        let script = format!(
-            "exec >&2; set -e; mkdir {SOURCE_PACKAGE}; cd {SOURCE_PACKAGE}; \
-             sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list; \
-             apt-get -q update; apt-get -q source --download-only {name}={version}; \
-             echo '{checksum}  '*.dsc | sha256sum --check --strict -"
-        );
-        let command = ["/bin/sh", "-c", &script].map(str::to_owned);
-        self.finish.push(command.to_vec());
-        Ok(self)
     }
 
     /// The name of the image in the cache: SHA-256, in hex, of a canonical form of the recipe, the machine's

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use image::{Cache, Image, Registry};
+use image::{Cache, Image};
 use sandbox::{
     Collect, Command, Conditions, Ending, File, Limits, Mount, Scratch, Source, Syscalls, Worker,
 };
@@ -56,17 +56,15 @@ pub(crate) fn compile(
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(image::Progress),
 ) -> Result<Compiled, BuildError> {
-    let toolchain = cache.ensure(&source.toolchain()?, cancel, progress)?;
-    let fetched = match source.origin.registry {
-        Registry::Debian => None,
-        _ => Some(cache.fetch(&source.origin, cancel, progress)?),
-    };
+    let fetched = cache.fetch(&source.origin, crate::SUITE, cancel, progress)?;
+    let toolchain = cache.ensure(&source.toolchain(), cancel, progress)?;
     let script = source.script();
-    let fetched_digest = fetched.as_ref().map_or("", |image| &image.content_digest);
+    let origin = source.origin.to_string();
     let mut parts = vec![
         FORMAT,
         toolchain.content_digest.as_bytes(),
-        fetched_digest.as_bytes(),
+        origin.as_bytes(),
+        source.origin.checksum.as_bytes(),
         script.as_bytes(),
         source.built.as_bytes(),
     ];
@@ -77,7 +75,7 @@ pub(crate) fn compile(
             "building {}",
             source.origin
         )));
-        let files = run(source, &script, &toolchain, fetched.as_ref(), cancel)?;
+        let files = run(source, &script, &toolchain, &fetched, cancel)?;
         write(tree, &files)
     })?;
     Ok(Compiled { tree, toolchain })
@@ -88,7 +86,7 @@ fn run(
     source: &PackageSource,
     script: &str,
     toolchain: &Image,
-    fetched: Option<&Image>,
+    fetched: &Image,
     cancel: &AtomicBool,
 ) -> Result<Vec<File>, BuildError> {
     let scratch = |at: &str| Scratch {
@@ -99,11 +97,12 @@ fn run(
     };
     let mut worker = Worker::start(&sandbox::Spec {
         rootfs: toolchain.root.clone(),
-        mounts: fetched
+        mounts: ["source", "vendor"]
             .iter()
-            .map(|image| Mount {
-                source: Source::Path(image.root.clone()),
-                at: "/fetched".into(),
+            .filter(|part| fetched.root.join(part).is_dir())
+            .map(|part| Mount {
+                source: Source::Path(fetched.root.join(part)),
+                at: Path::new("/fetched").join(part),
                 writable: false,
             })
             .collect(),

@@ -3,6 +3,9 @@
 //! This looks at files alone, before anything is built. What a program could still do at run time (start another
 //! program, load a library) the sandbox prevents, not this.
 
+mod dune;
+mod go;
+
 use std::fmt;
 
 use crate::language::Language;
@@ -61,7 +64,10 @@ fn file(path: &str, bytes: &[u8], language: &Language) -> Option<String> {
     }
     if !language.is_source(path) {
         if let Some(other) = other_language(path) {
-            return Some(format!("{other} source in a {} submission", language.name));
+            return Some(format!(
+                "{other} source in {} submission",
+                with_article(&language.name)
+            ));
         }
         if bytes.starts_with(b"#!") {
             return Some(format!(
@@ -70,10 +76,16 @@ fn file(path: &str, bytes: &[u8], language: &Language) -> Option<String> {
             ));
         }
     }
-    if language.conformity.standard_library_only && language.name == "rust" {
-        return cargo(path, bytes);
+    if !language.conformity.standard_library_only {
+        return None;
     }
-    None
+    // C and Ada have nothing to say it with: what is linked stands in the build command alone.
+    match language.name.as_str() {
+        "rust" => cargo(path, bytes),
+        "go" => go::check(path, bytes),
+        "ocaml" => dune::check(path, bytes),
+        _ => None,
+    }
 }
 
 /// The kind of compiled code or archive of it, by its first bytes; an ELF file also where it stands inside another.
@@ -148,12 +160,10 @@ const EXTENSIONS: [(&str, &[&str]); 25] = [
         "object",
         &[
             "o", "obj", "a", "so", "dylib", "dll", "exe", "rlib", "rmeta", "wasm", "ll", "bc",
+            "ali", "cma", "cmi", "cmo", "cmx", "cmxa", "cmxs", "cmt",
         ],
     ),
-    (
-        "OCaml",
-        &["ml", "mli", "mll", "mly", "cma", "cmo", "cmx", "cmxa"],
-    ),
+    ("OCaml", &["ml", "mli", "mll", "mly"]),
     ("Pascal", &["pas", "pp"]),
     ("Perl", &["pl", "pm"]),
     ("PHP", &["php"]),
@@ -164,6 +174,15 @@ const EXTENSIONS: [(&str, &[&str]); 25] = [
     ("Tcl", &["tcl"]),
     ("Zig", &["zig"]),
 ];
+
+fn with_article(word: &str) -> String {
+    let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {word}")
+}
 
 fn other_language(path: &str) -> Option<&'static str> {
     let name = path.rsplit('/').next().unwrap_or_default();

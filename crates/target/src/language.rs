@@ -20,6 +20,8 @@ pub struct Language {
     pub agent_packages: Vec<String>,
     /// Debian packages of the image that builds.
     pub build_packages: Vec<String>,
+    /// Commands that complete the images of agents and builds.
+    pub build_finish: Vec<Vec<String>>,
     /// Debian packages of the image that runs the cases.
     pub runtime_packages: Vec<String>,
     /// Executables, by absolute path, that stay in the image that runs the cases; all others are removed from it.
@@ -62,12 +64,13 @@ pub struct BuildLimits {
     pub start_allowance_ms: u32,
 }
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "name",
     "about",
     "guide",
     "agent-packages",
     "build-packages",
+    "build-finish",
     "runtime-packages",
     "runtime-executables",
     "runtime-finish",
@@ -140,12 +143,8 @@ fn read(stem: &str, root: &Table<'_>) -> Result<Language, Problem> {
         agent_packages,
         runtime_packages: packages(&root.need("runtime-packages")?)?,
         runtime_executables: absolute_paths(&root.need("runtime-executables")?)?,
-        runtime_finish: root.get("runtime-finish").map_or(Ok(Vec::new()), |node| {
-            node.list()?
-                .iter()
-                .map(|command| command.strings())
-                .collect()
-        })?,
+        runtime_finish: commands(root, "runtime-finish")?,
+        build_finish: commands(root, "build-finish")?,
         build: root
             .get("build")
             .map_or(Ok(Vec::new()), |node| node.strings())?,
@@ -176,6 +175,15 @@ fn packages(node: &Node<'_>) -> Result<Vec<String>, Problem> {
         names.push(name);
     }
     Ok(names)
+}
+
+fn commands(root: &Table<'_>, key: &str) -> Result<Vec<Vec<String>>, Problem> {
+    root.get(key).map_or(Ok(Vec::new()), |node| {
+        node.list()?
+            .iter()
+            .map(|command| command.strings())
+            .collect()
+    })
 }
 
 fn artifact(node: &Node<'_>) -> Result<String, Problem> {

@@ -47,14 +47,10 @@ fn builder(registry: Registry) -> &'static [&'static str] {
 }
 
 impl PackageSource {
-    /// The image that builds. A Debian source package's files are in it; all others are fetched by themselves.
-    pub(crate) fn toolchain(&self) -> Result<Recipe, image::Error> {
+    /// The image that builds.
+    pub(crate) fn toolchain(&self) -> Recipe {
         let packages: Vec<&str> = self.build_packages.iter().map(String::as_str).collect();
-        let recipe = Recipe::new(crate::SUITE, Variant::Minimal, &packages);
-        match self.origin.registry {
-            Registry::Debian => recipe.with_source(&self.origin),
-            _ => Ok(recipe),
-        }
+        Recipe::new(crate::SUITE, Variant::Minimal, &packages)
     }
 
     /// The shell script that builds, without a network. What was fetched stands in `/fetched`.
@@ -82,7 +78,7 @@ impl PackageSource {
             Registry::Npm => copy.to_owned(),
             Registry::Debian => {
                 "cd /tmp\ndpkg-source --no-check --require-strong-checksums -x \
-                 /source-package/*.dsc unpacked >/dev/null\ncp -R unpacked/. /source\nrm -r unpacked\ncd /source\n"
+                 /fetched/source/*.dsc unpacked >/dev/null\ncp -R unpacked/. /source\nrm -r unpacked\ncd /source\n"
                     .to_owned()
             }
         };

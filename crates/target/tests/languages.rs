@@ -18,7 +18,7 @@ fn language(name: &str) -> Language {
 
 #[test]
 fn every_language_can_be_read() {
-    for name in ["c", "python", "rust"] {
+    for name in ["ada", "c", "go", "ocaml", "python", "rust"] {
         let language = language(name);
         assert!(
             language.conformity.forbid_elf && language.conformity.standard_library_only,
@@ -127,6 +127,31 @@ fn submissions_that_conform() {
             vec![
                 ("src/main.rs", b""),
                 ("Cargo.toml", b"[package]\nbuild = false\n[dependencies]\n"),
+            ],
+        ),
+        (
+            "go",
+            vec![
+                ("main.go", &b"package main\n"[..]),
+                ("go.mod", b"module program\n\ngo 1.24\n"),
+                ("table.txt", b""),
+            ],
+        ),
+        (
+            "ocaml",
+            vec![
+                ("main.ml", &b"let () = ()"[..]),
+                ("lib/x.mli", b""),
+                ("dune", b"(executable (name main))"),
+                ("dune-project", b"(lang dune 3.0)"),
+            ],
+        ),
+        (
+            "ada",
+            vec![
+                ("main.adb", &b"procedure Main is begin null; end Main;"[..]),
+                ("src/x.ads", b""),
+                ("notes.gpr", b""),
             ],
         ),
     ] {
@@ -244,10 +269,56 @@ fn submissions_that_do_not() {
             b"[package",
             "Cargo.toml: the manifest is not TOML: unclosed table, expected `]`",
         ),
+        (
+            "go",
+            "go.mod",
+            b"module program\nrequire example.org/x v1.0.0\n",
+            "go.mod: \"require\" must not stand in go.mod: only the standard library may be used",
+        ),
+        (
+            "go",
+            "add_amd64.s",
+            b"",
+            "add_amd64.s: assembly source in a go submission",
+        ),
+        (
+            "go",
+            "x/fast.c",
+            b"",
+            "x/fast.c: C source in a go submission",
+        ),
+        (
+            "ocaml",
+            "dune",
+            b"(rule (action (run cc)))",
+            "dune: \"rule\" must not stand in a dune file",
+        ),
+        (
+            "ocaml",
+            "stubs.c",
+            b"",
+            "stubs.c: C source in an ocaml submission",
+        ),
+        (
+            "ocaml",
+            "x.cmxa",
+            b"",
+            "x.cmxa: object source in an ocaml submission",
+        ),
+        (
+            "ada",
+            "stubs.c",
+            b"",
+            "stubs.c: C source in an ada submission",
+        ),
+        ("ada", "x.o", b"", "x.o: object source in an ada submission"),
     ] {
         let source = match name {
             "python" => "main2.py",
             "c" => "main.c",
+            "go" => "main.go",
+            "ocaml" => "main.ml",
+            "ada" => "main.adb",
             _ => "src/main.rs",
         };
         assert_eq!(
@@ -269,7 +340,7 @@ proptest! {
     #[test]
     fn any_bytes_give_an_answer(path in "[a-z./*\\PC]{0,12}", bytes in any::<Vec<u8>>()) {
         let files = [(path.as_str(), bytes.as_slice()), ("Cargo.toml", &bytes)];
-        for name in ["c", "python", "rust"] {
+        for name in ["ada", "c", "go", "ocaml", "python", "rust"] {
             conformity::check(&files, &language(name));
         }
         let _ = Language::parse("languages/x.toml", &bytes);

@@ -133,17 +133,13 @@ fn an_origin_that_is_not_exact_never_reaches_a_client() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(Some(dir.path())).unwrap();
     let cancel = AtomicBool::new(false);
-    for origin in [
-        Origin {
+    for registry in Registry::ALL.map(|(_, registry)| registry) {
+        let origin = Origin {
+            registry,
             version: "*".into(),
             ..origin()
-        },
-        Origin {
-            registry: Registry::Debian,
-            ..origin()
-        },
-    ] {
-        let found = cache.fetch(&origin, &cancel, &mut |_| ());
+        };
+        let found = cache.fetch(&origin, "trixie", &cancel, &mut |_| ());
         assert!(matches!(found, Err(Error::BadRecipe(_))), "{found:?}");
     }
     assert_eq!(fs::read_dir(dir.path().join("images")).unwrap().count(), 0);
@@ -160,5 +156,37 @@ fn archives_are_found_in_any_registry_that_cargo_knows() {
     assert_eq!(
         cargo_archives(home.path(), "choose-1.3.7.crate").unwrap(),
         [path]
+    );
+}
+
+#[test]
+fn what_stops_a_source_package_is_told_apart() {
+    let origin = Origin {
+        registry: Registry::Debian,
+        name: "util-linux".into(),
+        version: "2.41-5".into(),
+        checksum: "a".repeat(64),
+    };
+    let error = |tail: &str| {
+        let error = Error::Builder {
+            command: "mmdebstrap".into(),
+            status: "exit status: 25".into(),
+            tail: tail.into(),
+        };
+        debian_error(&origin, error).to_string()
+    };
+    assert_eq!(
+        error(&format!("{FOUND}bbb\nE: setup failed: x")),
+        format!(
+            "Debian source package util-linux 2.41-5 has the checksum bbb, but {} is pinned: nothing of it was used",
+            origin.checksum
+        )
+    );
+    assert_eq!(
+        error(
+            "E: Can not find version '2.41-5'\nE: setup failed: E: x\nI: removing\nE: mmdebstrap failed to run"
+        ),
+        "Debian source package util-linux 2.41-5 cannot be fetched: `apt-get source util-linux=2.41-5` ended with exit \
+         status: 25, and its last lines were\nE: Can not find version '2.41-5'"
     );
 }
