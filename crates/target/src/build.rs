@@ -283,7 +283,13 @@ pub fn build(
             let captured =
                 run(draw(name, &families, &fixtures, seed, Round::First).map_err(Error::from)?)?;
             dropped.extend(captured.dropped);
-            let first = split(name, captured.cases, Keep::Nothing, seed);
+            let first = split(
+                name,
+                captured.cases,
+                Keep::Nothing,
+                &target.spec.alike,
+                seed,
+            );
             if hidden_seed == seed {
                 return finish(
                     target,
@@ -317,7 +323,7 @@ pub fn build(
         visible: &visible,
         earlier: &earlier,
     };
-    let split = split(name, captured.cases, again, hidden_seed);
+    let split = split(name, captured.cases, again, &target.spec.alike, hidden_seed);
     retired.retain(|gone| !split.hidden.iter().any(|case| case.id == gone.id));
     finish(
         target,

@@ -8,10 +8,13 @@ use crate::build::{BuildError, Means, Progress, still_true};
 use crate::capture::capture;
 use crate::reference::{Prepared, capture_sandbox, prepare};
 use crate::spec::{Provenance, Reference};
-use crate::{Case, Digest, Drawn, Error, HIDDEN_PERCENT, Round, Target, draw, unpaired};
+use crate::{Balance, Case, Digest, Drawn, Error, HIDDEN_PERCENT, Round, Target, draw, unpaired};
 
 /// How far a target's hidden share may be from [`HIDDEN_PERCENT`], in percent points.
 const SHARE_TOLERANCE: f64 = 4.0;
+/// How far the part of the hidden cases that fail, or complain, may be from that of the visible ones, in percent points:
+/// as far as the rates of one program may differ.
+const BALANCE_TOLERANCE: f64 = 3.0;
 /// Most cases that may expect the same output, in per cent.
 const MOST_ALIKE: f64 = 20.0;
 /// How many examples a finding names.
@@ -77,11 +80,25 @@ pub fn check_target(
         &if off { vec![said.clone()] } else { vec![] },
         said,
     ));
-    let lonely = unpaired(&tests.hidden, &tests.visible);
+    let lonely = unpaired(&tests.hidden, &tests.visible, &target.spec.alike);
     checks.push(check(
         "every hidden case has a visible dual",
         &lonely,
         "all have".to_owned(),
+    ));
+
+    let balance = Balance::of(&tests.hidden, &tests.visible);
+    let wrong = if balance.off() > BALANCE_TOLERANCE {
+        vec![format!(
+            "{balance}; draw more cases of each message, or build again"
+        )]
+    } else {
+        vec![]
+    };
+    checks.push(check(
+        "hidden cases are as hard as visible ones",
+        &wrong,
+        balance.to_string(),
     ));
 
     checks.push(tells_apart(tests.visible.iter().chain(&tests.hidden)));

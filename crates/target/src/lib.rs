@@ -56,7 +56,7 @@ pub use lock::Lock;
 pub use problem::{Problem, Problems};
 pub use source::PackageSource;
 pub use spec::Spec;
-pub use split::{HIDDEN_PERCENT, Keep, Share, Signature, Split, duals, split, unpaired};
+pub use split::{Balance, HIDDEN_PERCENT, Keep, Share, Signature, Split, duals, split, unpaired};
 pub use store::{Target, Tests};
 
 /// Debian suite that references, toolchains and runtimes come from.

@@ -24,6 +24,9 @@ pub struct Spec {
     pub lines: Option<u32>,
     /// Executables, by name, that must not exist in images of agents and scorers.
     pub absent: Vec<String>,
+    /// Words of messages on standard error that stand for each other, such as names of types: messages that differ in
+    /// nothing else are of the same shape.
+    pub alike: Vec<String>,
     /// The original program.
     pub reference: Reference,
     /// Where its documentation comes from.
@@ -168,6 +171,7 @@ fn read(name: &str, root: &Table<'_>) -> Result<Spec, Problem> {
         "size",
         "lines",
         "absent",
+        "alike",
         "reference",
         "docs",
         "languages",
@@ -200,6 +204,9 @@ fn read(name: &str, root: &Table<'_>) -> Result<Spec, Problem> {
         absent: root
             .get("absent")
             .map_or(Ok(Vec::new()), |node| executables(&node))?,
+        alike: root
+            .get("alike")
+            .map_or(Ok(Vec::new()), |node| plain_words(&node))?,
         reference: reference(&root.need("reference")?.table()?)?,
         docs: docs(&root.need("docs")?.table()?)?,
         languages,
@@ -218,6 +225,17 @@ fn executables(node: &Node<'_>) -> Result<Vec<String>, Problem> {
             "\"absent\" lists names, not paths such as \"{name}\""
         ))),
         None => Ok(names),
+    }
+}
+
+fn plain_words(node: &Node<'_>) -> Result<Vec<String>, Problem> {
+    let words = node.strings()?;
+    let plain = |word: &&String| !word.is_empty() && word.chars().all(char::is_alphanumeric);
+    match words.iter().find(|word| !plain(word)) {
+        Some(word) => Err(node.problem(format!(
+            "\"alike\" lists words of letters and digits, not \"{word}\""
+        ))),
+        None => Ok(words),
     }
 }
 

@@ -4,6 +4,9 @@
 //! visible ones: of the same family, from the same template, ending the same way, with the same shape of output (its
 //! [`Signature`]). A hidden case of which no visible one shows the like would test luck.
 //!
+//! And hidden cases must be as hard as visible ones, or the rates of the two say nothing about each other: each kind of
+//! ending has the same part of both (its [`Balance`]).
+//!
 //! # One function for the first split and for later ones
 //!
 //! [`split`] takes the cases to choose from and says which are hidden; [`Keep`] says what becomes of the rest.
@@ -17,8 +20,10 @@
 //!    `split(drawn, Keep::Visible { visible, earlier }, h)`. What was hidden until then and is not hidden again
 //!    goes into the lock's list of retired cases, for the draws to come.
 
+mod balance;
 mod signature;
 
+pub use balance::Balance;
 pub use signature::{Signature, duals, unpaired};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +31,7 @@ use std::fmt;
 
 use crate::case::Case;
 use crate::deal::Stream;
+use balance::Kind;
 
 /// How many of a target's cases are hidden, in per cent: the mean of the original benchmark's targets.
 pub const HIDDEN_PERCENT: u64 = 34;
@@ -56,7 +62,7 @@ pub struct Split {
 }
 
 /// How many cases should be hidden and how many are. Shown as one sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Share {
     /// [`HIDDEN_PERCENT`] of the target's cases.
     pub wanted: usize,
@@ -68,6 +74,8 @@ pub struct Share {
     pub short: BTreeMap<String, usize>,
     /// Cases that were hidden before and are again, for want of fresh ones.
     pub again: Vec<String>,
+    /// Whether hidden cases are as hard as visible ones.
+    pub balance: Balance,
 }
 
 impl fmt::Display for Share {
@@ -85,10 +93,12 @@ impl fmt::Display for Share {
         if self.hidden < self.wanted {
             write!(
                 formatter,
-                ", {} fewer than wanted: no more are duals of cases that stay visible",
+                ", {} fewer than wanted: no more are duals of cases that stay visible, or more would be easier or \
+                 harder than these",
                 self.wanted - self.hidden
             )?;
         }
+        write!(formatter, "; {}", self.balance)?;
         if !self.short.is_empty() {
             let all: Vec<_> = self
                 .short
@@ -123,9 +133,16 @@ struct Group {
     candidates: Vec<usize>,
 }
 
-/// Chooses the hidden cases: [`HIDDEN_PERCENT`] of each family as nearly as whole cases allow, spread over its groups,
-/// at random within a group. At least half of each group stays visible.
-pub fn split(target: &str, candidates: Vec<Case>, keep: Keep<'_>, seed: u64) -> Split {
+/// Chooses the hidden cases: [`HIDDEN_PERCENT`] of each kind of ending and of each family as nearly as whole cases
+/// allow, spread over its groups, at random within a group. At least half of each group stays visible. `alike` are the
+/// target's words that stand for each other in messages.
+pub fn split(
+    target: &str,
+    candidates: Vec<Case>,
+    keep: Keep<'_>,
+    alike: &[String],
+    seed: u64,
+) -> Split {
     let fresh = candidates.len();
     let (kept, pool) = match keep {
         Keep::Nothing => (None, candidates),
@@ -140,21 +157,28 @@ pub fn split(target: &str, candidates: Vec<Case>, keep: Keep<'_>, seed: u64) -> 
         (kept.len(), 100 - HIDDEN_PERCENT as usize)
     });
     let wanted = (base * HIDDEN_PERCENT as usize + whole / 2) / whole;
-    let families = grouped(target, &pool, fresh, kept, seed);
-    let parts: Vec<(usize, usize)> = families.iter().map(|(_, groups)| part(groups)).collect();
-    let unbound: Vec<(usize, usize)> = parts.iter().map(|(base, _)| (*base, usize::MAX)).collect();
-    let (given, ideal) = (apportion(wanted, &parts), apportion(wanted, &unbound));
+    let kinds = grouped(target, &pool, fresh, kept, alike, seed);
+    let sizes: Vec<(usize, usize)> = kinds
+        .values()
+        .map(|families| part(families.values().flatten()))
+        .collect();
+    let counts = balance::counts(wanted, &sizes, kept.is_some());
+    let ideals = apportion(wanted, &unbound(&sizes));
     let (mut hide, mut short) = (BTreeSet::new(), BTreeMap::new());
-    for (index, (family, groups)) in families.iter().enumerate() {
-        if given[index] < ideal[index] {
-            short.insert((*family).to_owned(), ideal[index] - given[index]);
-        }
-        let sizes: Vec<_> = groups
-            .iter()
-            .map(|group| (group.base, group.most))
-            .collect();
-        for (group, count) in groups.iter().zip(apportion(given[index], &sizes)) {
-            hide.extend(group.candidates.iter().take(count).copied());
+    for (families, (count, ideal)) in kinds.values().zip(counts.into_iter().zip(ideals)) {
+        let parts: Vec<_> = families.values().map(part).collect();
+        let (given, ideal) = (apportion(count, &parts), apportion(ideal, &unbound(&parts)));
+        for (index, (family, groups)) in families.iter().enumerate() {
+            if parts[index].1 < ideal[index] {
+                *short.entry((*family).to_owned()).or_insert(0) += ideal[index] - parts[index].1;
+            }
+            let sizes: Vec<_> = groups
+                .iter()
+                .map(|group| (group.base, group.most))
+                .collect();
+            for (group, count) in groups.iter().zip(apportion(given[index], &sizes)) {
+                hide.extend(group.candidates.iter().take(count).copied());
+            }
         }
     }
     let again = hide
@@ -179,6 +203,7 @@ pub fn split(target: &str, candidates: Vec<Case>, keep: Keep<'_>, seed: u64) -> 
         total: hidden.len() + visible.len(),
         short,
         again,
+        balance: Balance::of(&hidden, &visible),
     };
     Split {
         visible,
@@ -187,61 +212,68 @@ pub fn split(target: &str, candidates: Vec<Case>, keep: Keep<'_>, seed: u64) -> 
     }
 }
 
-fn part(groups: &[Group]) -> (usize, usize) {
-    groups.iter().fold((0, 0), |(base, most), group| {
+fn part<'a>(groups: impl IntoIterator<Item = &'a Group>) -> (usize, usize) {
+    groups.into_iter().fold((0, 0), |(base, most), group| {
         (base + group.base, most + group.most)
     })
 }
 
-/// The groups of each family, both the groups and their candidates shuffled, but earlier candidates after fresh ones.
+fn unbound(parts: &[(usize, usize)]) -> Vec<(usize, usize)> {
+    parts.iter().map(|(base, _)| (*base, usize::MAX)).collect()
+}
+
+/// The groups of each family, by kind of ending.
+type Kinds<'a> = BTreeMap<Kind, BTreeMap<&'a str, Vec<Group>>>;
+
+/// Cases in groups, both the groups and their candidates shuffled, but earlier candidates after fresh ones.
 fn grouped<'a>(
     target: &str,
     pool: &'a [Case],
     fresh: usize,
     kept: Option<&'a [Case]>,
+    alike: &[String],
     seed: u64,
-) -> Vec<(&'a str, Vec<Group>)> {
-    let mut families: BTreeMap<&str, BTreeMap<Signature, Group>> = BTreeMap::new();
+) -> Kinds<'a> {
+    let mut families: BTreeMap<&str, BTreeMap<(Kind, Signature), Group>> = BTreeMap::new();
+    let key = |case: &Case| (Kind::of(case), Signature::of(case, alike));
     let mut seen: BTreeSet<_> = kept
         .unwrap_or_default()
         .iter()
         .map(|case| case.inputs.digest())
         .collect();
     for case in kept.unwrap_or_default() {
-        families
-            .entry(&case.family)
-            .or_default()
-            .entry(Signature::of(case))
-            .or_default()
-            .base += 1;
+        let groups = families.entry(&case.family).or_default();
+        groups.entry(key(case)).or_default().base += 1;
     }
     for (index, case) in pool.iter().enumerate() {
         // Two cases with the same inputs never count twice, whoever offers them.
         if seen.insert(case.inputs.digest()) {
-            let group = families
-                .entry(&case.family)
-                .or_default()
-                .entry(Signature::of(case))
-                .or_default();
+            let groups = families.entry(&case.family).or_default();
+            let group = groups.entry(key(case)).or_default();
             group.base += usize::from(kept.is_none());
             group.candidates.push(index);
         }
     }
-    let shuffled = |(family, groups): (&'a str, BTreeMap<Signature, Group>)| {
+    let mut kinds = Kinds::new();
+    for (family, groups) in families {
         let mut stream = Stream::new(seed, &["split", target, family]);
-        let mut groups: Vec<Group> = groups.into_values().collect();
+        let mut groups: Vec<(Kind, Group)> = groups
+            .into_iter()
+            .map(|((kind, _), group)| (kind, group))
+            .collect();
         stream.shuffle(&mut groups);
-        for group in &mut groups {
+        for (kind, mut group) in groups {
             stream.shuffle(&mut group.candidates);
             group.candidates.sort_by_key(|&index| index >= fresh);
             group.most = match kept {
                 None => group.base / 2,
                 Some(_) => group.base.min(group.candidates.len()),
             };
+            let of_kind = kinds.entry(kind).or_default();
+            of_kind.entry(family).or_default().push(group);
         }
-        (family, groups)
-    };
-    families.into_iter().map(shuffled).collect()
+    }
+    kinds
 }
 
 /// Gives out `total` by weight, one at a time to whoever lacks most of its part and may still have one. Of two that
@@ -306,25 +338,25 @@ mod tests {
             family("d", 1, 10, 10),
         ]
         .concat();
-        let split = split("t", cases.clone(), Keep::Nothing, 1);
+        let split = split("t", cases.clone(), Keep::Nothing, &[], 1);
         assert_eq!(
             (split.share.wanted, split.hidden.len(), split.visible.len()),
             (31, 31, 60)
         );
         assert_eq!(split.share.short, BTreeMap::from([("d".to_owned(), 3)]));
-        assert!(unpaired(&split.hidden, &split.visible).is_empty());
+        assert!(unpaired(&split.hidden, &split.visible, &[]).is_empty());
         assert!(
             split
                 .hidden
                 .iter()
-                .all(|hidden| !duals(hidden, &split.visible).is_empty())
+                .all(|hidden| !duals(hidden, &split.visible, &[]).is_empty())
         );
-        let signatures: BTreeSet<_> = cases.iter().map(Signature::of).collect();
+        let signatures: BTreeSet<_> = cases.iter().map(|case| Signature::of(case, &[])).collect();
         for signature in signatures {
             let count = |cases: &[Case]| {
                 cases
                     .iter()
-                    .filter(|case| Signature::of(case) == signature)
+                    .filter(|case| Signature::of(case, &[]) == signature)
                     .count()
             };
             assert!(
@@ -332,25 +364,49 @@ mod tests {
                 "{signature:?}"
             );
         }
-        let again = super::split("t", cases.clone(), Keep::Nothing, 1);
+        let again = super::split("t", cases.clone(), Keep::Nothing, &[], 1);
         assert_eq!(
             (&again.visible, &again.hidden),
             (&split.visible, &split.hidden)
         );
         assert_ne!(
-            super::split("t", cases, Keep::Nothing, 2).hidden,
+            super::split("t", cases, Keep::Nothing, &[], 2).hidden,
             split.hidden
         );
     }
 
     #[test]
+    fn hidden_cases_are_as_hard_as_visible_ones() {
+        // Half of the cases have messages, most of which occur twice and a part but once.
+        let message = |number: usize| match number {
+            0..120 => format!(
+                "bad {}",
+                char::from(b'a' + (number / 2 % 20) as u8)
+                    .to_string()
+                    .repeat(number / 40 + 1)
+            ),
+            _ => format!("odd {}", "z".repeat(number)),
+        };
+        let cases: Vec<_> = (0..160)
+            .map(|number| case("errors", number, 0, &message(number)))
+            .chain(family("clean", 1, 160, 1))
+            .collect();
+        let split = split("t", cases, Keep::Nothing, &[], 1);
+        assert!(split.share.balance.off() <= 1.5, "{}", split.share);
+        assert!(unpaired(&split.hidden, &split.visible, &[]).is_empty());
+        let percent = 100 * split.hidden.len() / 320;
+        assert!((30..=34).contains(&percent), "{percent}");
+    }
+
+    #[test]
     fn says_when_too_few_can_be_hidden() {
-        let split = split("t", family("d", 1, 10, 10), Keep::Nothing, 1);
+        let split = split("t", family("d", 1, 10, 10), Keep::Nothing, &[], 1);
         assert_eq!(split.hidden.len(), 0);
         assert_eq!(
             split.share.to_string(),
-            "0 of 10 cases are hidden (0.0 %), 3 fewer than wanted: no more are duals of cases that stay visible; \
-             families that fall short of their part: d (by 3)"
+            "0 of 10 cases are hidden (0.0 %), 3 fewer than wanted: no more are duals of cases that stay visible, or \
+             more would be easier or harder than these; of the hidden cases 0.0 % end in failure and 0.0 % write to \
+             standard error, of the visible ones 0.0 % and 0.0 %; families that fall short of their part: d (by 3)"
         );
     }
 
@@ -360,6 +416,7 @@ mod tests {
             "t",
             [family("a", 1, 30, 2), family("b", 1, 20, 1)].concat(),
             Keep::Nothing,
+            &[],
             1,
         );
         // Family b has but one fresh case to give.
@@ -368,10 +425,10 @@ mod tests {
             visible: &first.visible,
             earlier: &first.hidden,
         };
-        let second = split("t", fresh, keep, 9);
+        let second = split("t", fresh, keep, &[], 9);
         assert_eq!(second.visible, first.visible);
         assert_eq!(second.hidden.len(), first.hidden.len());
-        assert!(unpaired(&second.hidden, &second.visible).is_empty());
+        assert!(unpaired(&second.hidden, &second.visible, &[]).is_empty());
         let old = |case: &&Case| first.hidden.contains(case);
         assert!(
             second

@@ -272,7 +272,7 @@ fn what_is_saved_is_loaded_and_what_is_changed_is_noticed() {
         .enumerate()
         .map(|(number, case)| case.expecting(expect(number)))
         .collect();
-    let split = split("gron", cases, Keep::Nothing, 1);
+    let split = split("gron", cases, Keep::Nothing, &[], 1);
     let tests = Tests {
         visible: split.visible,
         hidden: split.hidden,

@@ -1,10 +1,10 @@
 //! Which cases are duals of each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use crate::case::{Case, Ending};
+use crate::case::{Case, Ending, Inputs};
 
-/// What two cases must share to be duals. It depends on the case alone, never on a seed.
+/// What two cases must share to be duals. It depends on the case and its target's words alone, never on a seed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Signature {
     /// The family.
@@ -15,21 +15,97 @@ pub struct Signature {
     pub ending: Ending,
     /// Whether nothing is written to standard output.
     pub silent: bool,
-    /// Standard error with numbers and quoted parts and parts in parentheses masked.
+    /// The shape of standard error: what comes from the input is masked, and so are numbers, quoted parts, parts in
+    /// parentheses and words that stand for each other.
     pub stderr: String,
 }
 
 impl Signature {
-    /// The signature of a case.
-    pub fn of(case: &Case) -> Self {
+    /// The signature of a case. `alike` are words of messages that stand for each other, such as names of types
+    /// ([`crate::Spec::alike`]).
+    pub fn of(case: &Case, alike: &[String]) -> Self {
+        let text = String::from_utf8_lossy(&case.expect.stderr);
+        let shape = masked(&without_echoes(&text, &case.inputs));
         Signature {
             family: case.family.clone(),
             template: case.template,
             ending: case.expect.ending,
             silent: case.expect.stdout.is_empty(),
-            stderr: masked(&String::from_utf8_lossy(&case.expect.stderr)),
+            stderr: with_one_word_for(alike, &shape),
         }
     }
+}
+
+/// Stands for what the program repeats of its input.
+const ECHO: &str = "''";
+
+/// Text in which lines that are lines of the input are masked, and words that are whole arguments or names of files, or
+/// that stand in an argument and are no plain words (`$x`, `sub/2`, `--flag`): a message that shows what it complains of
+/// is the same message whatever that is.
+fn without_echoes(text: &str, inputs: &Inputs) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    let argv: Vec<_> = inputs
+        .argv
+        .iter()
+        .map(|argument| String::from_utf8_lossy(argument))
+        .collect();
+    let mut whole: HashSet<&str> = argv.iter().map(AsRef::as_ref).collect();
+    whole.extend(inputs.files.keys().map(String::as_str));
+    let within = |name: &str| name.len() > 1 && argv.iter().any(|argument| argument.contains(name));
+    let texts: Vec<_> = std::iter::once(&inputs.stdin)
+        .chain(inputs.files.values())
+        .map(|bytes| String::from_utf8_lossy(bytes))
+        .collect();
+    let lines: HashSet<&str> = argv
+        .iter()
+        .chain(&texts)
+        .flat_map(|text| text.split('\n'))
+        .map(str::trim)
+        .collect();
+    let word = |word: &str| {
+        let name = word.trim_end_matches([':', ',', '.', ';']);
+        let plain = name.chars().all(char::is_alphabetic);
+        let before = name.rsplit_once('/').map_or("", |(before, _)| before);
+        let echo = match () {
+            () if name.is_empty() => 0,
+            () if whole.contains(name) || (!plain && within(name)) => name.len(),
+            () if within(before) || whole.contains(before) => before.len(),
+            () => 0,
+        };
+        if echo > 0 {
+            format!("{ECHO}{}", &word[echo..])
+        } else {
+            word.to_owned()
+        }
+    };
+    let line = |line: &str| {
+        let bare = line.trim();
+        if !bare.is_empty() && lines.contains(bare) {
+            ECHO.to_owned()
+        } else {
+            line.split(' ').map(word).collect::<Vec<_>>().join(" ")
+        }
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Text in which each word that is one of `alike` is the first of them.
+fn with_one_word_for(alike: &[String], text: &str) -> String {
+    let Some(first) = alike.first() else {
+        return text.to_owned();
+    };
+    text.split_inclusive(|next: char| !next.is_alphanumeric())
+        .map(|part| {
+            let word = part.trim_end_matches(|next: char| !next.is_alphanumeric());
+            if alike.iter().any(|one| one == word) {
+                format!("{first}{}", &part[word.len()..])
+            } else {
+                part.to_owned()
+            }
+        })
+        .collect()
 }
 
 /// Text with each run of digits as `0`, each quoted part as two quotes and each part in parentheses as two
@@ -71,28 +147,75 @@ fn masked(text: &str) -> String {
 }
 
 /// The visible cases that a hidden one is a dual of, by id.
-pub fn duals(hidden: &Case, visible: &[Case]) -> Vec<String> {
-    let signature = Signature::of(hidden);
+pub fn duals(hidden: &Case, visible: &[Case], alike: &[String]) -> Vec<String> {
+    let signature = Signature::of(hidden, alike);
     let of_family = visible.iter().filter(|case| case.family == hidden.family);
     of_family
-        .filter(|case| Signature::of(case) == signature)
+        .filter(|case| Signature::of(case, alike) == signature)
         .map(|case| case.id.clone())
         .collect()
 }
 
 /// The hidden cases, by id, that are duals of no visible one. In a sound target there are none.
-pub fn unpaired(hidden: &[Case], visible: &[Case]) -> Vec<String> {
-    let shown: BTreeSet<Signature> = visible.iter().map(Signature::of).collect();
+pub fn unpaired(hidden: &[Case], visible: &[Case], alike: &[String]) -> Vec<String> {
+    let shown: BTreeSet<Signature> = visible
+        .iter()
+        .map(|case| Signature::of(case, alike))
+        .collect();
     hidden
         .iter()
-        .filter(|case| !shown.contains(&Signature::of(case)))
+        .filter(|case| !shown.contains(&Signature::of(case, alike)))
         .map(|case| case.id.clone())
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::masked;
+    use super::{masked, with_one_word_for, without_echoes};
+    use crate::bytes::Bytes;
+    use crate::case::Inputs;
+
+    #[test]
+    fn what_the_program_repeats_of_its_input_does_not_count() {
+        let inputs = Inputs {
+            argv: vec![
+                Bytes::from("-n"),
+                Bytes::from(".a | }\n.b"),
+                Bytes::from("no.json"),
+            ],
+            stdin: Bytes::from("{\"a\":1}\n  [2\n"),
+            ..Inputs::default()
+        };
+        for (text, expected) in [
+            ("", ""),
+            (
+                "unexpected }:\n  .a | }\n1 error\n",
+                "unexpected }:\n''\n1 error\n",
+            ),
+            ("open no.json: no such file\n", "open '': no such file\n"),
+            ("bad line\n[2\n\n", "bad line\n''\n\n"),
+            ("known.json: -no", "known.json: -no"),
+            ("$x, f/0, json/1, .b: n\n", "$x, f/0, ''/1, '': n\n"),
+        ] {
+            assert_eq!(without_echoes(text, &inputs), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_that_stand_for_each_other_are_one() {
+        let alike = ["null", "number", "object"].map(str::to_owned);
+        for (text, expected) in [
+            (
+                "number (0) and object (): numbers\n",
+                "null (0) and null (): numbers\n",
+            ),
+            ("", ""),
+            ("é-object", "é-null"),
+        ] {
+            assert_eq!(with_one_word_for(&alike, text), expected);
+            assert_eq!(with_one_word_for(&[], text), text);
+        }
+    }
 
     #[test]
     fn masks_what_differs_between_like_messages() {
