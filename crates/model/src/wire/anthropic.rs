@@ -450,7 +450,7 @@ impl Reader for Answer {
             return Err(cut_off());
         }
         let blocks: Result<Vec<Block>, Failure> = self.blocks.iter().map(Partial::block).collect();
-        Ok(Reply {
+        let mut reply = Reply {
             blocks: blocks?,
             stop: match stop.as_str() {
                 "end_turn" | "stop_sequence" => Stop::End,
@@ -465,7 +465,9 @@ impl Reader for Answer {
             model: std::mem::take(&mut self.model),
             id: std::mem::take(&mut self.id),
             attempts: Default::default(),
-        })
+        };
+        reply.attempts.unknown = u32::from(self.usage == Usage::default());
+        Ok(reply)
     }
 }
 
