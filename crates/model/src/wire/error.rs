@@ -172,9 +172,7 @@ pub(crate) fn said(status: Option<u16>, value: &Value) -> Failure {
     let phrased = PHRASES.iter().find(|(phrase, _)| lower.contains(phrase));
     // A rate limit names tokens and contexts too; its word counts.
     let kind = match (named, phrased) {
-        (Some((_, kind)), Some((_, phrased))) if matches!(kind, Kind::NotFound | Kind::Server) => {
-            *phrased
-        }
+        (Some((_, Kind::NotFound | Kind::Server)), Some((_, phrased))) => *phrased,
         (Some((_, kind)), _) => *kind,
         (None, Some((_, kind))) if status != Some(429) => *kind,
         _ => status.map_or(Kind::Server, of_status),
