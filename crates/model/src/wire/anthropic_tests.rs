@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
@@ -169,7 +170,7 @@ fn errors_in_the_stream_have_their_kind() {
 /// Anthropic's cache as it is documented: a mark writes everything before it, and from a mark the longest
 /// written beginning is looked for, at most 20 blocks back.
 #[derive(Default)]
-struct Cache(BTreeSet<String>);
+struct Cache(BTreeSet<(u64, usize)>);
 
 impl Cache {
     /// Bytes that are read from the cache, and bytes of the request.
@@ -182,7 +183,9 @@ impl Cache {
         for message in body["messages"].as_array().unwrap() {
             blocks.extend(message["content"].as_array().unwrap().iter().cloned());
         }
-        let mut prefix = String::new();
+        let mut hasher = DefaultHasher::new();
+        let mut bytes = 0;
+        // Every beginning of the request, by hash and length.
         let mut prefixes = Vec::new();
         let mut marks = Vec::new();
         for (number, mut block) in blocks.into_iter().enumerate() {
@@ -194,19 +197,20 @@ impl Cache {
             {
                 marks.push(number);
             }
-            prefix.push_str(&block.to_string());
-            prefixes.push(prefix.clone());
+            let block = block.to_string();
+            bytes += block.len();
+            block.hash(&mut hasher);
+            prefixes.push((hasher.finish(), bytes));
         }
         assert!(marks.len() <= 4, "{} marks", marks.len());
         let read = marks
             .iter()
             .flat_map(|mark| prefixes[mark.saturating_sub(20)..=*mark].iter())
             .filter(|prefix| self.0.contains(*prefix))
-            .map(String::len)
+            .map(|(_, bytes)| *bytes)
             .max();
-        self.0
-            .extend(marks.iter().map(|mark| prefixes[*mark].clone()));
-        (read.unwrap_or(0), prefix.len())
+        self.0.extend(marks.iter().map(|mark| prefixes[*mark]));
+        (read.unwrap_or(0), bytes)
     }
 }
 

@@ -92,7 +92,12 @@ const TIMED_OUT: Kind = Kind::TimedOut {
 
 /// Makes a failure of an answer that is not a stream of events.
 pub(crate) fn understood(status: u16, retry_after_ms: Option<u64>, body: &str) -> Failure {
-    let value: Option<Value> = serde_json::from_str(body).ok();
+    // Some gateways write their error as an event.
+    let json = body
+        .trim_start()
+        .strip_prefix("data:")
+        .map_or(body, |data| data.lines().next().unwrap_or_default());
+    let value: Option<Value> = serde_json::from_str(json).ok();
     let mut failure = match &value {
         Some(value) if (300..=599).contains(&status) || has_error(value) => {
             said(Some(status), value)
@@ -447,6 +452,12 @@ mod tests {
             r#"{"error":"model 'x' not found"}"#,
             "not-found",
             "'x'",
+        );
+        check(
+            500,
+            "data: {\"error\": {\"message\": \"oops\", \"code\": \"500\"}}\n\ndata: [DONE]\n\n",
+            "server",
+            "oops",
         );
         check(404, r#"{"detail":"Not Found"}"#, "not-found", "Not Found");
     }
