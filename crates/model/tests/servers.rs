@@ -208,8 +208,7 @@ fn litellm_mocks_are_understood() {
     for name in [
         "openai-chat/mock-openai",
         "compatible/mock",
-        "gemini/mock-gemini",
-        "anthropic/mock-openai",
+        "gemini/mock-openai",
     ] {
         let mut model = connect("LITELLM", name, "sk-proxy");
         let mut notes = Notes::default();
@@ -225,7 +224,7 @@ fn litellm_mocks_are_understood() {
             reply.usage, reply.attempts.unknown
         );
     }
-    // Two of its mocks do not stream, whatever is asked: that must be told, with what it may have cost.
+    // In two dialects its mocks do not stream, whatever is asked: that must be told, with what it may have cost.
     for (name, kind) in [
         ("anthropic/mock", "malformed"),
         ("openai/mock-openai", "server"),
