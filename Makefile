@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-targets test-attacks bench setup lint clean
+.PHONY: demo test test-languages test-targets test-attacks test-models bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -43,6 +43,11 @@ test-targets: setup
 # Every attack on the sandboxes, and its twin with the wall removed: some minutes, builds what images it lacks.
 test-attacks: setup
 	$(CARGO) test --release --locked -p cli --test attacks -- --include-ignored --nocapture --test-threads 1
+
+# Real model servers on loopback, LiteLLM's proxy and llama.cpp with a model made on the spot: installs about 1 GB of
+# Python packages into ~/.cache/mirrorcode-models once, needs the package mirror.
+test-models: setup
+	CARGO="$(CARGO)" sh tests/models/run.sh
 
 # Each prints ratios to what a user would have instead, in one run. Quiet machines give steady figures.
 BENCH_PACKAGES := bubblewrap python3 runc
