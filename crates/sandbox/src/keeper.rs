@@ -295,6 +295,11 @@ impl Keeper<'_> {
         let watch = self.watch(&started, start + command.limits.wall)?;
         if let Watch::Forced(_) = watch {
             let _ = pidfd_send_signal(&started.handle, Signal::KILL);
+            // Where what is left behind lives on, what was ended leaves nothing behind: neither its children nor
+            // those that made process groups of their own.
+            if command.keep_background {
+                self.tell_init(init::Order::EndSession(started.session))?;
+            }
         }
         let reaped = sys::wait_for(started.pid).step("wait")?;
         let usage = Usage {
@@ -363,7 +368,11 @@ impl Keeper<'_> {
 
     /// Ends what commands left, and lets process numbers go on behind `last`.
     fn sweep(&mut self, last: u32) -> Result<(), Broken> {
-        self.init.write_all(&last.to_le_bytes()).step("sweep")?;
+        self.tell_init(init::Order::Sweep(last))
+    }
+
+    fn tell_init(&mut self, order: init::Order) -> Result<(), Broken> {
+        self.init.write_all(&order.encode()).step("sweep")?;
         let mut answer = [0];
         self.init.read_exact(&mut answer).step("sweep")
     }

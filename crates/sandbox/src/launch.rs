@@ -19,6 +19,8 @@ const STACK: usize = 64 << 10;
 /// A started command.
 pub(crate) struct Started {
     pub(crate) pid: i32,
+    /// Its number in its own namespace, which is its session's number there.
+    pub(crate) session: u32,
     pub(crate) handle: OwnedFd,
 }
 
@@ -67,7 +69,7 @@ struct CapHeader {
     pid: i32,
 }
 
-/// Everything that the child reads, prepared before it exists, and the two words that it writes.
+/// Everything that the child reads, prepared before it exists, and the three words that it writes.
 struct Plan {
     program: *const libc::c_char,
     argv: *const *const libc::c_char,
@@ -82,6 +84,7 @@ struct Plan {
     execute: RawFd,
     filter: libc::sock_fprog,
     mask: libc::sigset_t,
+    session: i32,
     failed_step: usize,
     error: i32,
 }
@@ -168,6 +171,7 @@ pub(crate) fn launch(
             filter: common.filter.as_ptr().cast_mut().cast(),
         },
         mask,
+        session: 0,
         failed_step: 0,
         error: 0,
     };
@@ -194,7 +198,11 @@ pub(crate) fn launch(
     // SAFETY: the kernel stored a new descriptor, owned by nobody else, in `handle`.
     let handle = unsafe { OwnedFd::from_raw_fd(handle) };
     if plan.error == 0 {
-        return Ok(Started { pid, handle });
+        return Ok(Started {
+            pid,
+            session: plan.session.unsigned_abs(),
+            handle,
+        });
     }
     let _ = crate::sys::wait_for(pid);
     match STEPS[plan.failed_step] {
@@ -220,6 +228,9 @@ extern "C" fn child(plan: *mut c_void) -> i32 {
     // this process has left the shared memory, and the parent thread is stopped meanwhile.
     // SAFETY: see above.
     let plan = unsafe { &mut *plan.cast::<Plan>() };
+    // Needed: only the process itself knows its number in its namespace. Sound: cannot fail, no pointers.
+    // SAFETY: see above.
+    plan.session = unsafe { libc::getpid() };
     let step = steps(plan);
     plan.failed_step = step;
     // Needed: reading the C library's error number. Sound: it belongs to this stopped thread.
