@@ -15,6 +15,7 @@
 //!
 //! Architecture invariant: no event holds a hidden case, or anything derived from one.
 
+mod turn;
 mod value;
 
 use std::collections::BTreeMap;
@@ -23,13 +24,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use turn::{Estimate, Kind, Limits, Piece, Purpose, Spent, Usage, Why};
 pub use value::{Bytes, Digest, NotValid, Time};
 
 /// Version of the journal's format that is written, and the newest that is read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
-/// Longest text that stands in the journal itself, in bytes; longer content is a blob.
-pub const INLINE: usize = 1024;
+/// Longest text that stands in the journal itself, in bytes; longer content is a blob. A file takes a block of
+/// 4 KiB on disk, however short it is.
+pub const INLINE: usize = 4096;
 
 /// A line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +70,10 @@ pub enum Event {
     Attach {
         /// Process id of the new session, on its machine.
         process: u32,
+        /// The machine's boot: after another one, files that were written shortly before may be damaged, so the
+        /// workspace is restored from the record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<String>,
     },
     /// A command is about to start.
     Command {
@@ -78,6 +85,12 @@ pub enum Event {
         directory: Bytes,
         /// Whether it has a terminal.
         terminal: bool,
+        /// Which tool call of a model asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
+        /// Whether it goes on in the background as a job of its number; its result is that it was started.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        background: bool,
     },
     /// A command has ended.
     Result {
@@ -138,6 +151,119 @@ pub enum Event {
         /// Time that it took.
         milliseconds: u64,
     },
+    /// A context begins: what a model is sent from here on before all later messages, replies and tool results.
+    Context {
+        /// Number of the context in the run, from 1; each later one is a compaction.
+        number: u64,
+        /// Why it begins.
+        why: Why,
+        /// The system prompt.
+        system: Content,
+        /// The tools that are offered, as JSON.
+        tools: Content,
+        /// A summary that stands in place of what was dropped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<Content>,
+        /// Events that stay in it: first and last sequence number of each stretch.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<(u64, u64)>,
+        /// Tool results among them of which only a remark is left.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cleared: Vec<u64>,
+        /// Messages, replies and tool results that are no longer sent.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<(u64, u64)>,
+        /// Tokens in the context before, as far as known.
+        before_tokens: u64,
+        /// Tokens in the new context, estimated.
+        after_tokens: u64,
+    },
+    /// The harness says something to the model.
+    Message {
+        /// What it is about.
+        kind: Kind,
+        /// What it says.
+        text: Content,
+    },
+    /// A model is about to be called. It is sent the context of this number and what was recorded since.
+    Call {
+        /// Number of the call in the run, from 1.
+        number: u64,
+        /// Turn that it belongs to, from 1.
+        turn: u64,
+        /// What for.
+        purpose: Purpose,
+        /// Number of the context that it is sent.
+        context: u64,
+        /// The most that it can cost.
+        estimate: Estimate,
+        /// What the run has spent before it.
+        spent: Spent,
+    },
+    /// A model has answered.
+    Reply {
+        /// Number of the call.
+        call: u64,
+        /// The answer, as JSON, in the form in which it is sent back.
+        message: Content,
+        /// Why it ends there, as the provider says.
+        stop: String,
+        /// What it used.
+        usage: Usage,
+        /// Time from the call to the end of the answer.
+        milliseconds: u64,
+        /// Part of it that was spent waiting for rate limits and overloaded servers.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        waited_milliseconds: u64,
+    },
+    /// A call of a model failed and gave no answer.
+    CallFailed {
+        /// Number of the call.
+        call: u64,
+        /// Why.
+        error: String,
+        /// Whether it may have cost what was estimated all the same.
+        possible: bool,
+        /// Time that it took.
+        milliseconds: u64,
+        /// Part of it that was spent waiting.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        waited_milliseconds: u64,
+    },
+    /// A call was under way when an earlier session was cut off. Its answer is lost; what it can have cost at most is
+    /// counted as possible spend.
+    Unanswered {
+        /// Number of the call.
+        call: u64,
+    },
+    /// A file tool is about to change the workspace. What it is told stands in the reply that called it.
+    Edit {
+        /// Number in the run, in one series with commands.
+        number: u64,
+        /// Id of the tool call.
+        tool: String,
+    },
+    /// What a model is told about its tool call.
+    ToolResult {
+        /// Id of the tool call.
+        tool: String,
+        /// Name of the tool.
+        name: String,
+        /// What it is told: text, and stretches of what commands printed.
+        pieces: Vec<Piece>,
+        /// Whether the call went wrong.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        failed: bool,
+    },
+    /// These limits hold from here on.
+    Budget {
+        /// The limits.
+        limits: Limits,
+    },
+    /// The run waits until it is told to go on.
+    Pause,
+    /// It goes on.
+    Continue,
     /// The agent declares its work done.
     Submit {
         /// What it submits.
@@ -152,7 +278,7 @@ pub enum Event {
 
 impl Event {
     /// The type of every event, as it is written.
-    pub const TYPES: [&str; 9] = [
+    pub const TYPES: [&str; 20] = [
         "start",
         "attach",
         "command",
@@ -160,15 +286,32 @@ impl Event {
         "workspace",
         "oracle",
         "evaluate",
+        "context",
+        "message",
+        "call",
+        "reply",
+        "call-failed",
+        "unanswered",
+        "edit",
+        "tool-result",
+        "budget",
+        "pause",
+        "continue",
         "submit",
         "end",
     ];
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Who works on a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Agent {
+    /// A model, with the tools of this program.
+    Model,
     /// A person at a shell.
     Person,
     /// The commands of a recorded run, executed again.
@@ -217,6 +360,8 @@ pub enum Reason {
     Submitted,
     /// The agent left without submitting; the run can be taken up again.
     Left,
+    /// A limit of the run's budget is reached, named as in `turns`; with a higher one it can be taken up again.
+    Budget(String),
     /// It was stopped from outside; the run can be taken up again.
     Stopped,
     /// The harness or the machine failed, as this message says; the run can be taken up again.
@@ -316,8 +461,19 @@ pub struct NamedFile {
 
 /// Where a session writes down what happens, before it takes effect.
 pub trait Recorder {
-    /// Makes an event durable. When this fails, what the event announces must not happen.
-    fn record(&mut self, event: Event) -> Result<(), RecordError>;
+    /// Takes an event and gives its sequence number. It is durable after the next [`Recorder::flush`], in its place
+    /// before all later ones; until then, nothing that it tells of may have an effect outside.
+    fn note(&mut self, event: Event) -> Result<u64, RecordError>;
+
+    /// Makes all that was noted durable.
+    fn flush(&mut self) -> Result<(), RecordError>;
+
+    /// Makes an event durable, and all that was noted before it. When this fails, what the event announces must not
+    /// happen.
+    fn record(&mut self, event: Event) -> Result<(), RecordError> {
+        self.note(event)?;
+        self.flush()
+    }
 
     /// Keeps bytes that an event is to refer to. They are durable when this returns.
     fn content(&mut self, bytes: &[u8]) -> Result<Content, RecordError>;

@@ -6,13 +6,16 @@
 
 mod control;
 pub mod event;
+pub mod jobs;
+mod ledger;
 mod replay;
 mod session;
 mod terminal;
 
 pub use control::{Evaluation, Evaluator};
+pub use ledger::Ledger;
 pub use replay::{
     Archive, Deviation, Recorded, RecordedResult, ReplayError, Step, recorded, repeat,
 };
-pub use session::{CommandOutcome, Error, Session, Setting, TASK, WORKSPACE};
+pub use session::{CommandOutcome, Error, Request, Session, Setting, TASK, WORKSPACE};
 pub use terminal::Terminal;

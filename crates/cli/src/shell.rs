@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::event::{Agent, Event, FORMAT, Reason, Recorder};
-use agent::{Session, Setting, Terminal};
+use agent::{Ledger, Session, Setting, Terminal};
 use oracle::Reference;
 use run::{Header, Known, Run};
 use target::{Case, Language, Target, Task};
@@ -177,7 +177,7 @@ impl Ready {
             command_output: COMMAND_OUTPUT,
             memory: MEMORY,
         };
-        let mut session = Session::open(setting, recorder, Arc::new(evaluator), number, cwd)?;
+        let mut session = Session::open(setting, Ledger::new(recorder), Arc::new(evaluator), number, cwd)?;
         session.stop_when(Arc::clone(&context.interrupted));
         Ok(session)
     }
@@ -337,6 +337,7 @@ fn resume(context: &Context, arguments: &ShellArgs, run: &str) -> Result<Session
     recorder
         .record(Event::Attach {
             process: std::process::id(),
+            boot: run::boot(),
         })
         .map_err(agent::Error::from)?;
     ready.open(

@@ -15,9 +15,12 @@ use crate::files;
 use crate::header::Header;
 use crate::lines::{self, Fault, Found, Lines, MAX_LINE};
 use crate::read::{explain, too_long};
+use crate::redact::Redactor;
 
 pub(crate) const NAME: &str = "journal.jsonl";
 const WRITER: &str = "writer";
+/// Space that is reserved ahead, in bytes.
+const RESERVE: u64 = 1 << 20;
 
 /// The journal of a run, open for writing by this process alone.
 #[derive(Debug)]
@@ -29,6 +32,15 @@ pub struct Journal {
     /// files only; no other file ever takes this one's place.
     file: File,
     next: u64,
+    /// Lines that were taken and are not written yet.
+    pending: Vec<u8>,
+    /// Sequence number of the first of them.
+    batch: u64,
+    /// Where the file's reserved space ends.
+    reserved: u64,
+    /// Where the file ends.
+    length: u64,
+    redactor: Redactor,
     failed: Option<String>,
 }
 
@@ -57,6 +69,9 @@ pub struct Torn {
 #[derive(Serialize)]
 struct Line<'a> {
     seq: u64,
+    /// First of the lines that were written together with this one; left out where it is this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<u64>,
     time: Time,
     #[serde(flatten)]
     event: &'a Event,
@@ -81,6 +96,11 @@ impl Journal {
             path,
             file,
             next: 1,
+            pending: Vec::new(),
+            batch: 1,
+            reserved: 0,
+            length: 0,
+            redactor: Redactor::default(),
             failed: None,
         };
         journal.file.sync_all().map_err(io("sync", &journal.path))?;
@@ -101,6 +121,11 @@ impl Journal {
             path,
             file,
             next: 1,
+            pending: Vec::new(),
+            batch: 1,
+            reserved: 0,
+            length: 0,
+            redactor: Redactor::default(),
             failed: None,
         };
         let mut tree = None;
@@ -130,10 +155,8 @@ impl Journal {
         self.next
     }
 
-    /// Writes an event and gives its sequence number. When this returns, the event outlasts a power failure. When it
-    /// fails because of the disk, it is unknown whether the event is there, so no event is taken
-    /// after it until the run is opened again.
-    pub fn append(&mut self, event: &Event) -> Result<u64, Error> {
+    /// Takes an event and gives its sequence number. It is written with the next [`Journal::flush`].
+    pub fn note(&mut self, event: &Event) -> Result<u64, Error> {
         if let Some(reason) = &self.failed {
             return Err(Error::Refused {
                 path: self.path.clone(),
@@ -141,24 +164,89 @@ impl Journal {
             });
         }
         let seq = self.next;
+        if self.pending.is_empty() {
+            self.batch = seq;
+        }
         let line = Line {
             seq,
+            batch: (self.batch != seq).then_some(self.batch),
             time: Time::now(),
             event,
         };
-        let mut line = serde_json::to_vec(&line)
-            .map_err(|error| io("write", &self.path)(io::Error::from(error)))?;
-        line.push(b'\n');
-        if line.len() > MAX_LINE {
-            return Err(Error::EventTooLong { bytes: line.len() });
+        let start = self.pending.len();
+        let written = serde_json::to_writer(&mut self.pending, &line)
+            .map_err(|error| io("write", &self.path)(io::Error::from(error)));
+        if let Err(error) = written {
+            self.pending.truncate(start);
+            return Err(error);
         }
-        let mut file = &self.file;
-        if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
-            self.refuse(&error);
-            return Err(io("write", &self.path)(error));
+        self.redactor.redact_json(&mut self.pending, start);
+        self.pending.push(b'\n');
+        let bytes = self.pending.len() - start;
+        if bytes > MAX_LINE {
+            self.pending.truncate(start);
+            return Err(Error::EventTooLong { bytes });
         }
         self.next += 1;
         Ok(seq)
+    }
+
+    /// Writes all that was noted. When this returns, it outlasts a power failure. When it fails because of the disk,
+    /// it is unknown which of the events are there, so no event is taken after them until the run is opened again.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if let Some(reason) = &self.failed {
+            return Err(Error::Refused {
+                path: self.path.clone(),
+                reason: reason.clone(),
+            });
+        }
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.reserve();
+        let mut file = &self.file;
+        if let Err(error) = file
+            .write_all(&self.pending)
+            .and_then(|()| file.sync_data())
+        {
+            self.refuse(&error);
+            return Err(io("write", &self.path)(error));
+        }
+        self.length += self.pending.len() as u64;
+        self.pending.clear();
+        self.pending.shrink_to(1 << 20);
+        Ok(())
+    }
+
+    /// Writes an event and gives its sequence number: [`Journal::note`] and [`Journal::flush`].
+    pub fn append(&mut self, event: &Event) -> Result<u64, Error> {
+        let seq = self.note(event)?;
+        self.flush()?;
+        Ok(seq)
+    }
+
+    /// Reserves space ahead, without making the file longer: a write into it need not wait until the file system has
+    /// found some. Where that cannot be done, nothing is lost but time.
+    fn reserve(&mut self) {
+        let end = self.length + self.pending.len() as u64;
+        if end > self.reserved {
+            self.reserved = end + RESERVE;
+            let _ = rustix::fs::fallocate(
+                &self.file,
+                rustix::fs::FallocateFlags::KEEP_SIZE,
+                end,
+                RESERVE,
+            );
+        }
+    }
+
+    /// From here on, what this hides is not written.
+    pub fn hide(&mut self, redactor: Redactor) {
+        self.redactor = redactor;
+    }
+
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// Takes no more events.
@@ -175,18 +263,24 @@ impl Journal {
         let mut lines = Lines::new(file);
         loop {
             match lines.advance().map_err(io("read", &self.path))? {
-                Found::Tail if lines.line.is_empty() => return Ok(None),
+                Found::Tail if lines.line.is_empty() => {
+                    self.length = lines.start;
+                    return Ok(None);
+                }
                 Found::Tail => return Ok(Some(lines.start)),
                 Found::TooLong => return Err(too_long(&self.path, lines.number)),
                 Found::Line => {}
             }
             match self.check(&lines.line, lines.number, tree) {
                 Ok(()) => self.next = lines.number + 1,
-                Err(Fault::NotJson(_)) if lines.at_end().map_err(io("read", &self.path))? => {
-                    return Ok(Some(lines.start));
-                }
                 Err(fault) => {
-                    return Err(explain(fault, &self.path, lines.number, self.header.format));
+                    let (number, start) = (lines.number, lines.start);
+                    let torn = matches!(fault, Fault::NotJson(_))
+                        && was_one_write(&mut lines, number).map_err(io("read", &self.path))?;
+                    if torn {
+                        return Ok(Some(start));
+                    }
+                    return Err(explain(fault, &self.path, number, self.header.format));
                 }
             }
         }
@@ -229,6 +323,7 @@ impl Journal {
         file.set_len(from)
             .and_then(|()| file.sync_all())
             .map_err(io("cut", &self.path))?;
+        self.length = from;
         Ok(Torn {
             seq,
             bytes: tail.len() as u64,
@@ -239,8 +334,33 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
+        // What was noted and led to nothing is worth keeping all the same. Then the space reserved is given back.
+        let flushed = self.flush().is_ok();
+        let whole = self.file.metadata().map(|data| data.len());
+        if flushed && whole.is_ok_and(|length| length == self.length) {
+            let _ = self.file.set_len(self.length);
+        }
         // Only this process may say that it is gone, and only while it has the lock.
         let _ = fs::remove_file(self.dir.join(WRITER));
+    }
+}
+
+/// Whether the damaged line `number` and all that follows can be one write that a power failure cut off: the parts of
+/// a write reach the disk in any order, so lines after the damaged one may be whole. A later write would have begun
+/// only after this one was durable.
+fn was_one_write(lines: &mut Lines, number: u64) -> io::Result<bool> {
+    loop {
+        match lines.advance()? {
+            Found::Tail => return Ok(true),
+            Found::TooLong => return Ok(false),
+            Found::Line => {}
+        }
+        // Line breaks may be among what is damaged, so numbers of lines mean nothing here.
+        if let Ok(head) = lines::any_head(&lines.line)
+            && head.batch.unwrap_or(head.seq) > number
+        {
+            return Ok(false);
+        }
     }
 }
 

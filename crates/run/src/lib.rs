@@ -16,6 +16,7 @@
 //! Architecture invariant: nothing here is changed after it was written, but for a torn tail.
 
 mod blobs;
+mod boot;
 mod error;
 mod files;
 mod header;
@@ -24,11 +25,13 @@ mod known;
 mod lines;
 mod read;
 mod recorder;
+mod redact;
 mod restore;
 mod tree;
 mod walk;
 
 pub use blobs::{MAX_BLOB, Store, digest};
+pub use boot::boot;
 pub use error::Error;
 pub use header::{Header, Listed, list};
 pub use journal::{Journal, Opened, Torn};
@@ -36,5 +39,6 @@ pub use known::Known;
 pub use lines::MAX_LINE;
 pub use read::{Reader, read};
 pub use recorder::{OpenedRun, Run};
+pub use redact::Redactor;
 pub use restore::restore;
 pub use tree::{Limits, Node, Tree};

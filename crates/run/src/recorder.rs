@@ -83,19 +83,25 @@ impl Run {
 }
 
 impl Recorder for Run {
-    fn record(&mut self, event: Event) -> Result<(), RecordError> {
-        match self.journal.append(&event) {
-            Ok(_) => {
+    fn note(&mut self, event: Event) -> Result<u64, RecordError> {
+        match self.journal.note(&event) {
+            Ok(seq) => {
                 if let Event::Workspace { tree, .. } = event {
                     self.tree = Some(tree);
                 }
-                Ok(())
+                Ok(seq)
             }
             Err(error) => Err(self.stop(error)),
         }
     }
 
+    fn flush(&mut self) -> Result<(), RecordError> {
+        self.journal.flush().map_err(|error| self.stop(error))
+    }
+
     fn content(&mut self, bytes: &[u8]) -> Result<Content, RecordError> {
+        let redacted = self.journal.redactor().redact(bytes);
+        let bytes = redacted.as_deref().unwrap_or(bytes);
         if let Some(content) = Content::inline(bytes) {
             return Ok(content);
         }
