@@ -10,8 +10,8 @@ use assert_cmd::Command;
 use common::repository;
 
 /// Data flows from left to right. Nothing on the left knows anything on its right.
-const ORDER: [&str; 8] = [
-    "sandbox", "image", "target", "oracle", "agent", "run", "score", "cli",
+const ORDER: [&str; 9] = [
+    "sandbox", "image", "target", "oracle", "model", "agent", "run", "score", "cli",
 ];
 /// Where `unsafe` may stand: at the kernel's door, and in what runs inside without a standard library.
 const UNSAFE: [&str; 2] = ["sandbox", "oracle"];
@@ -118,6 +118,15 @@ fn agents_and_recorders_cannot_name_a_hidden_case() {
                 "{name} must not know {unknown}, which knows hidden cases"
             );
         }
+    }
+}
+
+#[test]
+fn models_know_conversations_alone() {
+    let manifest = manifest("model");
+    for name in crates() {
+        let known = manifest["dependencies"].get(&name).is_some();
+        assert!(!known, "model must not know {name}");
     }
 }
 
