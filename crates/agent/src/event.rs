@@ -24,7 +24,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use turn::{Estimate, Kind, Limits, Piece, Purpose, Spent, Usage, Why};
+pub use turn::{Estimate, Kind, Limits as Budget, Piece, Purpose, Spent, Why};
 pub use value::{Bytes, Digest, NotValid, Time};
 
 /// Version of the journal's format that is written, and the newest that is read.
@@ -167,9 +167,12 @@ pub enum Event {
         /// Events that stay in it: first and last sequence number of each stretch.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         kept: Vec<(u64, u64)>,
-        /// Tool results among them of which only a remark is left.
+        /// Last tool result of each group among them in place of which a remark is sent.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         cleared: Vec<u64>,
+        /// The remark.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        remark: String,
         /// Messages, replies and tool results that are no longer sent.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         dropped: Vec<(u64, u64)>,
@@ -206,29 +209,28 @@ pub enum Event {
         call: u64,
         /// The answer, as JSON, in the form in which it is sent back.
         message: Content,
-        /// Why it ends there, as the provider says.
-        stop: String,
-        /// What it used.
-        usage: Usage,
+        /// Why it ends there.
+        stop: model::Stop,
+        /// What it used, as the provider counts.
+        usage: model::Usage,
+        /// What it took to get it: attempts that failed, and time lost with them.
+        #[serde(default, skip_serializing_if = "is_default")]
+        attempts: model::Attempts,
+        /// Price of both, in millionths of a dollar; 0 where the price is not known.
+        microdollars: u64,
         /// Time from the call to the end of the answer.
         milliseconds: u64,
-        /// Part of it that was spent waiting for rate limits and overloaded servers.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        waited_milliseconds: u64,
     },
     /// A call of a model failed and gave no answer.
     CallFailed {
         /// Number of the call.
         call: u64,
-        /// Why.
-        error: String,
-        /// Whether it may have cost what was estimated all the same.
-        possible: bool,
-        /// Time that it took.
+        /// Why, and what it took.
+        failure: model::Failure,
+        /// Price of what it took, in millionths of a dollar.
+        microdollars: u64,
+        /// Time from the call to the failure.
         milliseconds: u64,
-        /// Part of it that was spent waiting.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        waited_milliseconds: u64,
     },
     /// A call was under way when an earlier session was cut off. Its answer is lost; what it can have cost at most is
     /// counted as possible spend.
@@ -258,7 +260,7 @@ pub enum Event {
     /// These limits hold from here on.
     Budget {
         /// The limits.
-        limits: Limits,
+        limits: Budget,
     },
     /// The run waits until it is told to go on.
     Pause,
@@ -304,6 +306,10 @@ impl Event {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Who works on a task.
@@ -478,6 +484,9 @@ pub trait Recorder {
     /// Keeps bytes that an event is to refer to. They are durable when this returns.
     fn content(&mut self, bytes: &[u8]) -> Result<Content, RecordError>;
 
+    /// The bytes behind a content that was kept before.
+    fn bytes(&self, content: &Content) -> Result<Vec<u8>, RecordError>;
+
     /// Keeps the workspace as it is, for the caller to record as [`Event::Workspace`]; `None` when it
     /// is still what was last recorded, also by an earlier session.
     fn snapshot(&mut self, workspace: &Path) -> Result<Option<TreeHash>, RecordError>;
@@ -539,6 +548,50 @@ mod tests {
         check(r#"{"seq":9,"time":"2026-11-24T02:10:00.123Z","type":"end","reason":"submitted"}"#);
         check(
             r#"{"seq":10,"time":"2026-11-24T02:10:00.123Z","type":"end","reason":{"failed":"disk full"}}"#,
+        );
+    }
+
+    #[test]
+    fn format_2() {
+        let digest = "0123456789abcdef".repeat(4);
+        check(
+            r#"{"seq":1,"time":"2026-11-24T02:10:00.123Z","type":"start","format":2,"task":"gron/python","agent":"model","versions":{},"digests":{},"limits":{}}"#,
+        );
+        check(
+            r#"{"seq":2,"time":"2026-11-24T02:10:00.123Z","type":"attach","process":77,"boot":"b"}"#,
+        );
+        check(
+            r#"{"seq":3,"time":"2026-11-24T02:10:00.123Z","type":"command","number":1,"script":"make","directory":"/workspace","terminal":false,"tool":"call-1-1","background":true}"#,
+        );
+        check(&format!(
+            r#"{{"seq":4,"time":"2026-11-24T02:10:00.123Z","type":"context","number":2,"why":"clear","system":"s","tools":{{"sha256":"{digest}","bytes":9000}},"summary":"what was done","kept":[[2,2],[90,99]],"cleared":[92],"remark":"gone","dropped":[[3,89]],"before_tokens":90,"after_tokens":40}}"#
+        ));
+        check(
+            r#"{"seq":5,"time":"2026-11-24T02:10:00.123Z","type":"message","kind":"go-on","text":"Go on."}"#,
+        );
+        check(
+            r#"{"seq":6,"time":"2026-11-24T02:10:00.123Z","type":"call","number":1,"turn":1,"purpose":"turn","context":1,"estimate":{"input-tokens":10,"output-tokens":20,"microdollars":30},"spent":{"tokens":0,"microdollars":0,"possible-tokens":5,"turns":0,"wall-milliseconds":7,"tool-milliseconds":0}}"#,
+        );
+        check(
+            r#"{"seq":7,"time":"2026-11-24T02:10:00.123Z","type":"reply","call":1,"message":"[]","stop":"tool-use","usage":{"input":10,"cache_read":0,"cache_write":0,"cache_write_hour":0,"output":5,"reasoning":0},"microdollars":9,"milliseconds":3}"#,
+        );
+        check(
+            r#"{"seq":8,"time":"2026-11-24T02:10:00.123Z","type":"call-failed","call":2,"failure":{"kind":"server","message":"","status":500,"spent":"nothing","attempts":{"failed":1,"waited_ms":20,"lost":{"input":0,"cache_read":0,"cache_write":0,"cache_write_hour":0,"output":0,"reasoning":0},"unknown":0}},"microdollars":0,"milliseconds":3}"#,
+        );
+        check(r#"{"seq":9,"time":"2026-11-24T02:10:00.123Z","type":"unanswered","call":3}"#);
+        check(
+            r#"{"seq":10,"time":"2026-11-24T02:10:00.123Z","type":"edit","number":4,"tool":"call-3-1"}"#,
+        );
+        check(
+            r#"{"seq":11,"time":"2026-11-24T02:10:00.123Z","type":"tool-result","tool":"call-1-1","name":"bash","pieces":[{"output":{"command":1,"from":0,"bytes":10}},{"text":"[exit status 1]"}],"failed":true}"#,
+        );
+        check(
+            r#"{"seq":12,"time":"2026-11-24T02:10:00.123Z","type":"budget","limits":{"tokens":1000,"wall-seconds":60}}"#,
+        );
+        check(r#"{"seq":13,"time":"2026-11-24T02:10:00.123Z","type":"pause"}"#);
+        check(r#"{"seq":14,"time":"2026-11-24T02:10:00.123Z","type":"continue"}"#);
+        check(
+            r#"{"seq":15,"time":"2026-11-24T02:10:00.123Z","type":"end","reason":{"budget":"turns"}}"#,
         );
     }
 

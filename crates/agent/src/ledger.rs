@@ -69,6 +69,14 @@ impl Ledger {
         self.open().recorder.content(bytes)
     }
 
+    /// The bytes behind a content that was kept before.
+    ///
+    /// # Errors
+    /// When they are missing or damaged.
+    pub fn bytes(&self, content: &Content) -> Result<Vec<u8>, RecordError> {
+        self.open().recorder.bytes(content)
+    }
+
     /// The workspace as last recorded.
     pub fn tree(&self) -> Option<TreeHash> {
         self.open().recorder.tree()

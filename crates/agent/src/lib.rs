@@ -9,6 +9,7 @@ pub mod event;
 pub mod jobs;
 mod ledger;
 mod replay;
+pub mod scaffold;
 mod session;
 mod terminal;
 

@@ -153,6 +153,8 @@ pub struct CommandOutcome {
     pub directory: PathBuf,
     /// Jobs in the background that have ended since the last command, with their status.
     pub finished: Vec<(u64, String)>,
+    /// Why the workspace could not be recorded after it, when a tool call asked for it.
+    pub unrecorded: Option<String>,
     /// Time that it took.
     pub elapsed: Duration,
 }
@@ -166,6 +168,8 @@ pub struct Session {
     number: u64,
     /// Jobs in the background that are not known to have ended.
     jobs: BTreeSet<u64>,
+    /// Whether the command under way is a model's.
+    of_a_tool: bool,
     _broker: Broker,
     _control: Control,
     _sockets: tempfile::TempDir,
@@ -304,6 +308,7 @@ impl Session {
             directory,
             number,
             jobs: BTreeSet::new(),
+            of_a_tool: false,
             _broker: broker,
             _control: control,
             _sockets: sockets,
@@ -416,6 +421,8 @@ impl Session {
             background: request.background,
         })?;
         book.command = Some(number);
+        drop(book);
+        self.of_a_tool = request.tool.is_some();
         Ok(())
     }
 
@@ -461,7 +468,11 @@ impl Session {
             milliseconds: elapsed.as_millis() as u64,
         })?;
         drop(book);
-        self.ledger.snapshot(&self.setting.workspace, self.number)?;
+        let unrecorded = match self.ledger.snapshot(&self.setting.workspace, self.number) {
+            // A model can be told, and can change it.
+            Err(error @ RecordError::Workspace(_)) if self.of_a_tool => Some(chain(&error)),
+            kept => kept.map(|()| None)?,
+        };
         Ok(CommandOutcome {
             number: self.number,
             ending,
@@ -469,6 +480,7 @@ impl Session {
             stderr,
             directory: self.directory.clone(),
             finished,
+            unrecorded,
             elapsed,
         })
     }

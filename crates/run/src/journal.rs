@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::error::{Error, io};
 use crate::files;
 use crate::header::Header;
+use crate::index::Index;
 use crate::lines::{self, Fault, Found, Lines, MAX_LINE};
 use crate::read::{explain, too_long};
 use crate::redact::Redactor;
@@ -53,6 +54,8 @@ pub struct Opened {
     pub recovered: Option<Torn>,
     /// The workspace as last recorded.
     pub tree: Option<TreeHash>,
+    /// Where its events stand.
+    pub index: Index,
 }
 
 /// What was cut from the end of a journal.
@@ -129,7 +132,8 @@ impl Journal {
             failed: None,
         };
         let mut tree = None;
-        let recovered = match journal.scan(&mut tree)? {
+        let mut index = Index::new(&journal.path, journal.header.format);
+        let recovered = match journal.scan(&mut tree, &mut index)? {
             Some(from) => Some(journal.cut(from)?),
             None => None,
         };
@@ -137,6 +141,7 @@ impl Journal {
             journal,
             recovered,
             tree,
+            index,
         })
     }
 
@@ -258,42 +263,63 @@ impl Journal {
     }
 
     /// Goes through all lines; gives the place of a torn tail.
-    fn scan(&mut self, tree: &mut Option<TreeHash>) -> Result<Option<u64>, Error> {
+    fn scan(
+        &mut self,
+        tree: &mut Option<TreeHash>,
+        index: &mut Index,
+    ) -> Result<Option<u64>, Error> {
+        let mut last_tree = None;
         let file = files::open(&self.path).map_err(io("open", &self.path))?;
         let mut lines = Lines::new(file);
         loop {
             match lines.advance().map_err(io("read", &self.path))? {
                 Found::Tail if lines.line.is_empty() => {
                     self.length = lines.start;
+                    *tree = self.tree_of(index, last_tree)?;
                     return Ok(None);
                 }
-                Found::Tail => return Ok(Some(lines.start)),
+                Found::Tail => {
+                    *tree = self.tree_of(index, last_tree)?;
+                    return Ok(Some(lines.start));
+                }
                 Found::TooLong => return Err(too_long(&self.path, lines.number)),
                 Found::Line => {}
             }
-            match self.check(&lines.line, lines.number, tree) {
-                Ok(()) => self.next = lines.number + 1,
-                Err(fault) => {
-                    let (number, start) = (lines.number, lines.start);
-                    let torn = matches!(fault, Fault::NotJson(_))
-                        && was_one_write(&mut lines, number).map_err(io("read", &self.path))?;
-                    if torn {
-                        return Ok(Some(start));
+            // The rest of the line is read when somebody asks for it.
+            let fault = match lines::head(&lines.line, lines.number) {
+                Ok(head) => {
+                    if head.kind == "workspace" {
+                        last_tree = Some(head.seq);
                     }
-                    return Err(explain(fault, &self.path, number, self.header.format));
+                    index.add(head.seq, lines.start, &head.kind);
+                    self.next = lines.number + 1;
+                    continue;
                 }
+                Err(fault) => fault,
+            };
+            let (number, start) = (lines.number, lines.start);
+            let torn = matches!(fault, Fault::NotJson(_))
+                && was_one_write(&mut lines, number).map_err(io("read", &self.path))?;
+            if torn {
+                *tree = self.tree_of(index, last_tree)?;
+                return Ok(Some(start));
             }
+            return Err(explain(fault, &self.path, number, self.header.format));
         }
     }
 
-    fn check(&self, line: &[u8], number: u64, tree: &mut Option<TreeHash>) -> Result<(), Fault> {
-        // The tree is needed; the rest of the line is read when somebody asks for it.
-        if lines::head(line, number)?.kind == "workspace"
-            && let Event::Workspace { tree: found, .. } = lines::entry(line, number)?.event
-        {
-            *tree = Some(found);
+    /// The tree that an event tells of.
+    fn tree_of(&self, index: &Index, seq: Option<u64>) -> Result<Option<TreeHash>, Error> {
+        let mut tree = None;
+        if let Some(seq) = seq {
+            index.each(seq, seq, &mut |entry| {
+                if let Event::Workspace { tree: found, .. } = entry.event {
+                    tree = Some(found);
+                }
+                false
+            })?;
         }
-        Ok(())
+        Ok(tree)
     }
 
     /// Moves everything from `from` on into a file of its own, which is durable before the journal is cut.

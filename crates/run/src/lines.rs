@@ -41,6 +41,15 @@ impl Lines {
         }
     }
 
+    /// The lines of a file that stands at `start`, where line `number` begins.
+    pub(crate) fn at(file: File, number: u64, start: u64) -> Self {
+        Lines {
+            number,
+            start,
+            ..Lines::new(file)
+        }
+    }
+
     /// Goes on to the next line, or further into one that was not complete.
     pub(crate) fn advance(&mut self) -> io::Result<Found> {
         if self.line.ends_with(b"\n") {

@@ -7,8 +7,10 @@ use agent::event::{Content, Event, RecordError, Recorder, TreeHash};
 use crate::blobs::Store;
 use crate::error::Error;
 use crate::header::Header;
+use crate::index::{Index, Records};
 use crate::journal::{Journal, Torn};
 use crate::known::Known;
+use crate::redact::Redactor;
 use crate::tree::Limits;
 use crate::walk::{self, Memory};
 
@@ -29,6 +31,18 @@ pub struct OpenedRun {
     pub run: Run,
     /// What a crash had left of an event that was never acknowledged.
     pub recovered: Option<Torn>,
+    /// Where its events stand.
+    pub index: Index,
+}
+
+impl OpenedRun {
+    /// The record so far, as a scaffold reads it.
+    pub fn records(&self) -> Records<'_> {
+        Records {
+            index: &self.index,
+            store: &self.run.store,
+        }
+    }
 }
 
 impl Run {
@@ -51,6 +65,7 @@ impl Run {
         Ok(OpenedRun {
             run,
             recovered: opened.recovered,
+            index: opened.index,
         })
     }
 
@@ -68,6 +83,11 @@ impl Run {
     /// The journal.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// From here on, what this hides is not recorded.
+    pub fn hide(&mut self, redactor: Redactor) {
+        self.journal.hide(redactor);
     }
 
     /// The contents.
@@ -112,6 +132,14 @@ impl Recorder for Run {
             }),
             Err(error) => Err(self.stop(error)),
         }
+    }
+
+    fn bytes(&self, content: &Content) -> Result<Vec<u8>, RecordError> {
+        let read = match content {
+            Content::Inline(text) => Ok(text.clone().into_bytes()),
+            Content::Blob { sha256, .. } => self.store.get(sha256),
+        };
+        read.map_err(|error| RecordError::Journal(Box::new(error)))
     }
 
     fn snapshot(&mut self, workspace: &Path) -> Result<Option<TreeHash>, RecordError> {

@@ -73,36 +73,6 @@ pub struct Estimate {
     pub microdollars: u64,
 }
 
-/// What an answer used, as the provider counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Usage {
-    /// Tokens that were sent, without those of a cache.
-    pub input_tokens: u64,
-    /// Tokens that were read from the provider's cache.
-    #[serde(default, skip_serializing_if = "super::is_zero")]
-    pub cache_read_tokens: u64,
-    /// Tokens that were written to the provider's cache.
-    #[serde(default, skip_serializing_if = "super::is_zero")]
-    pub cache_write_tokens: u64,
-    /// Tokens of the answer, with those of thinking.
-    pub output_tokens: u64,
-    /// Price, in millionths of a dollar; 0 where the price is not known.
-    pub microdollars: u64,
-}
-
-impl Usage {
-    /// All tokens.
-    pub fn tokens(&self) -> u64 {
-        self.context_tokens() + self.output_tokens
-    }
-
-    /// Tokens that were sent, from a cache or not.
-    pub fn context_tokens(&self) -> u64 {
-        self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
-    }
-}
-
 /// A piece of what a model is told about its tool call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

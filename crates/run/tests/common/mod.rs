@@ -93,6 +93,29 @@ fn reason() -> impl Strategy<Value = Reason> {
     ]
 }
 
+fn usage() -> impl Strategy<Value = model::Usage> {
+    vec(any::<u64>(), 6).prop_map(|n| model::Usage {
+        input: n[0],
+        cache_read: n[1],
+        cache_write: n[2],
+        cache_write_hour: n[3],
+        output: n[4],
+        reasoning: n[5],
+    })
+}
+
+fn attempts(lost: model::Usage, n: &[u64]) -> model::Attempts {
+    match n[2] % 2 {
+        0 => model::Attempts::default(),
+        _ => model::Attempts {
+            failed: n[2] as u32,
+            waited_ms: n[3],
+            lost,
+            unknown: 1,
+        },
+    }
+}
+
 /// Events of a model's turns.
 fn turn() -> impl Strategy<Value = Event> {
     let ranges = || vec((any::<u64>(), any::<u64>()), 0..3);
@@ -131,6 +154,7 @@ fn turn() -> impl Strategy<Value = Event> {
                     summary,
                     kept,
                     cleared,
+                    remark: String::new(),
                     dropped,
                     before_tokens: n[1],
                     after_tokens: n[2],
@@ -158,26 +182,30 @@ fn turn() -> impl Strategy<Value = Event> {
                 tool_milliseconds: n[7],
             },
         }),
-        (content(), text(), numbers()).prop_map(|(message, stop, n)| Event::Reply {
-            call: n[0],
-            message,
-            stop,
-            usage: Usage {
-                input_tokens: n[1],
-                cache_read_tokens: n[2] % 2,
-                cache_write_tokens: n[3] % 2,
-                output_tokens: n[4],
-                microdollars: n[5],
-            },
-            milliseconds: n[6],
-            waited_milliseconds: n[7] % 2,
+        (content(), text(), usage(), numbers()).prop_map(|(message, stop, usage, n)| {
+            Event::Reply {
+                call: n[0],
+                message,
+                stop: if n[1] % 2 == 0 {
+                    model::Stop::Other(stop)
+                } else {
+                    model::Stop::End
+                },
+                usage,
+                attempts: attempts(usage, &n),
+                microdollars: n[4],
+                milliseconds: n[5],
+            }
         }),
-        (text(), any::<bool>(), numbers()).prop_map(|(error, possible, n)| Event::CallFailed {
-            call: n[0],
-            error,
-            possible,
-            milliseconds: n[1],
-            waited_milliseconds: n[2] % 2,
+        (text(), usage(), numbers()).prop_map(|(message, usage, n)| {
+            let mut failure = model::Failure::new(model::Kind::Server, message);
+            failure.attempts = attempts(usage, &n);
+            Event::CallFailed {
+                call: n[0],
+                failure,
+                microdollars: n[1],
+                milliseconds: n[2],
+            }
         }),
         any::<u64>().prop_map(|call| Event::Unanswered { call }),
         (any::<u64>(), text()).prop_map(|(number, tool)| Event::Edit { number, tool }),
@@ -190,7 +218,7 @@ fn turn() -> impl Strategy<Value = Event> {
             }
         ),
         vec(any::<Option<u64>>(), 6).prop_map(|n| Event::Budget {
-            limits: agent::event::Limits {
+            limits: agent::event::Budget {
                 tokens: n[0],
                 microdollars: n[1],
                 wall_seconds: n[2],
