@@ -64,6 +64,9 @@ pub enum Event {
         digests: BTreeMap<String, String>,
         /// Limits by name, with the unit in the name: `command-wall-seconds`, `memory-mib`, ...
         limits: BTreeMap<String, u64>,
+        /// How it is worked on, by name: `model`, `compaction`, ...
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        options: BTreeMap<String, String>,
     },
     /// A session opens the run again. Processes from before are gone; a command without a result
     /// was cut off, and whatever it did to the workspace is there.

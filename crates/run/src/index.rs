@@ -12,7 +12,7 @@ use crate::error::{Error, io};
 use crate::files;
 use crate::header::Header;
 use crate::lines::{self, Found, Lines};
-use crate::read::{explain, too_long};
+use crate::read::{Reader, explain, too_long};
 
 /// Every so many lines the place in the file is remembered.
 const STRIDE: u64 = 256;
@@ -74,6 +74,22 @@ impl Index {
     /// Number of events of this type.
     pub fn count(&self, kind: &str) -> u64 {
         self.kinds.get(kind).map_or(0, |(_, count)| *count)
+    }
+
+    /// Number of events.
+    pub fn events(&self) -> u64 {
+        self.kinds.values().map(|(_, count)| count).sum()
+    }
+
+    /// Reads on from the event `first`, also those that are recorded later.
+    pub fn reader(&self, dir: &Path, first: u64) -> Result<Reader, Error> {
+        let mut reader = crate::read::read(dir)?;
+        let stride = (first.max(1) - 1) / STRIDE;
+        let stride = stride.min((self.places.len() as u64).saturating_sub(1));
+        if let Some(&start) = self.places.get(stride as usize) {
+            reader.go_to(stride * STRIDE + 1, start, first)?;
+        }
+        Ok(reader)
     }
 
     /// Hands over the events from `first` to `last`, as far as they exist, until `each` says that it has enough.

@@ -42,6 +42,8 @@ pub struct Journal {
     /// Where the file ends.
     length: u64,
     redactor: Redactor,
+    /// Time of the last event that was taken.
+    time: Time,
     failed: Option<String>,
 }
 
@@ -104,6 +106,7 @@ impl Journal {
             reserved: 0,
             length: 0,
             redactor: Redactor::default(),
+            time: Time::now(),
             failed: None,
         };
         journal.file.sync_all().map_err(io("sync", &journal.path))?;
@@ -129,6 +132,7 @@ impl Journal {
             reserved: 0,
             length: 0,
             redactor: Redactor::default(),
+            time: Time::now(),
             failed: None,
         };
         let mut tree = None;
@@ -169,13 +173,14 @@ impl Journal {
             });
         }
         let seq = self.next;
+        let time = Time::now();
         if self.pending.is_empty() {
             self.batch = seq;
         }
         let line = Line {
             seq,
             batch: (self.batch != seq).then_some(self.batch),
-            time: Time::now(),
+            time,
             event,
         };
         let start = self.pending.len();
@@ -193,6 +198,7 @@ impl Journal {
             return Err(Error::EventTooLong { bytes });
         }
         self.next += 1;
+        self.time = time;
         Ok(seq)
     }
 
@@ -248,6 +254,10 @@ impl Journal {
     /// From here on, what this hides is not written.
     pub fn hide(&mut self, redactor: Redactor) {
         self.redactor = redactor;
+    }
+
+    pub(crate) fn last_time(&self) -> Time {
+        self.time
     }
 
     pub(crate) fn redactor(&self) -> &Redactor {

@@ -17,9 +17,12 @@
 
 mod blobs;
 mod boot;
+mod control;
 mod error;
 mod files;
+mod git;
 mod header;
+mod history;
 mod index;
 mod journal;
 mod known;
@@ -33,6 +36,7 @@ mod walk;
 
 pub use blobs::{MAX_BLOB, Store, digest};
 pub use boot::boot;
+pub use control::{Control, Wish, is_open};
 pub use error::Error;
 pub use header::{Header, Listed, list};
 pub use index::{Index, Records};

@@ -7,6 +7,7 @@ use agent::event::{Content, Event, RecordError, Recorder, TreeHash};
 use crate::blobs::Store;
 use crate::error::Error;
 use crate::header::Header;
+use crate::history::History;
 use crate::index::{Index, Records};
 use crate::journal::{Journal, Torn};
 use crate::known::Known;
@@ -22,6 +23,9 @@ pub struct Run {
     limits: Limits,
     memory: Memory,
     tree: Option<TreeHash>,
+    history: Option<History>,
+    /// Why the history is no longer written.
+    history_error: Option<Error>,
 }
 
 /// A run that was opened again.
@@ -77,12 +81,28 @@ impl Run {
             limits,
             memory: Memory::default(),
             tree,
+            history: None,
+            history_error: None,
         }
     }
 
     /// The journal.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// From here on, each change of the workspace becomes a commit in `workspace.git`; those before it are caught up with.
+    /// It is made of what is recorded, so when it cannot be written the run goes on without it.
+    pub fn keep_history(&mut self, index: &Index) {
+        match History::open(self.journal.dir(), index, &self.store) {
+            Ok(history) => self.history = Some(history),
+            Err(error) => self.history_error = Some(error),
+        }
+    }
+
+    /// Why the history is no longer written, if that is so.
+    pub fn history_error(&self) -> Option<&Error> {
+        self.history_error.as_ref()
     }
 
     /// From here on, what this hides is not recorded.
@@ -106,6 +126,9 @@ impl Recorder for Run {
     fn note(&mut self, event: Event) -> Result<u64, RecordError> {
         match self.journal.note(&event) {
             Ok(seq) => {
+                if let Some(history) = &mut self.history {
+                    history.see(seq, self.journal.last_time(), &event);
+                }
                 if let Event::Workspace { tree, .. } = event {
                     self.tree = Some(tree);
                 }
@@ -116,7 +139,16 @@ impl Recorder for Run {
     }
 
     fn flush(&mut self) -> Result<(), RecordError> {
-        self.journal.flush().map_err(|error| self.stop(error))
+        if let Err(error) = self.journal.flush() {
+            return Err(self.stop(error));
+        }
+        if let Some(history) = &mut self.history
+            && let Err(error) = history.write(&self.store)
+        {
+            self.history = None;
+            self.history_error = Some(error);
+        }
+        Ok(())
     }
 
     fn content(&mut self, bytes: &[u8]) -> Result<Content, RecordError> {

@@ -104,10 +104,6 @@ impl Conversation {
         }
     }
 
-    pub(crate) fn last_event(&self) -> u64 {
-        self.marks.last().map_or(0, |mark| mark.last)
-    }
-
     pub(crate) fn set_summary(&mut self, text: String) {
         self.push(0, 0, Message::User(prompt::summary(&text)));
         self.summary = Some(text);

@@ -25,27 +25,27 @@ const AROUND: usize = 3;
 
 /// What is to be done with a file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Change {
+pub(crate) struct Change {
     /// What.
-    pub action: Action,
+    pub(crate) action: Action,
     /// Which file, inside; relative paths start in the workspace.
-    pub path: String,
+    pub(crate) path: String,
     /// The whole text of a new file, or the text to insert.
-    pub text: Option<String>,
+    pub(crate) text: Option<String>,
     /// Text that is replaced; it must stand in the file exactly once.
-    pub old: Option<String>,
+    pub(crate) old: Option<String>,
     /// What replaces it.
-    pub new: Option<String>,
+    pub(crate) new: Option<String>,
     /// Line after which text is inserted; 0 for the beginning.
-    pub line: Option<usize>,
+    pub(crate) line: Option<usize>,
     /// First and last line that are shown, from 1.
-    pub lines: Option<(usize, usize)>,
+    pub(crate) lines: Option<(usize, usize)>,
 }
 
 /// What can be done with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Action {
+pub(crate) enum Action {
     /// Shows it with line numbers, or a directory's names.
     View,
     /// Writes it whole.

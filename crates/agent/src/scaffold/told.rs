@@ -6,7 +6,7 @@ use crate::event::{Content, Piece, RecordError};
 use crate::ledger::Ledger;
 
 /// Longest output that is told whole, in bytes; of longer output, half of it from the beginning and half from the end.
-pub const LONGEST: usize = 16_000;
+pub(crate) const LONGEST: usize = 16_000;
 
 /// An answer to a tool call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -248,6 +248,7 @@ pub fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         start.prop_map(
             |(format, task, agent, versions, digests, limits)| Event::Start {
+                options: versions.clone(),
                 format,
                 task,
                 agent,
