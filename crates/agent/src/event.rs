@@ -94,6 +94,9 @@ pub enum Event {
         /// Whether it goes on in the background as a job of its number; its result is that it was started.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         background: bool,
+        /// Time that it may take, where that is not the session's limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_milliseconds: Option<u64>,
     },
     /// A command has ended.
     Result {
@@ -564,7 +567,7 @@ mod tests {
             r#"{"seq":2,"time":"2026-11-24T02:10:00.123Z","type":"attach","process":77,"boot":"b"}"#,
         );
         check(
-            r#"{"seq":3,"time":"2026-11-24T02:10:00.123Z","type":"command","number":1,"script":"make","directory":"/workspace","terminal":false,"tool":"call-1-1","background":true}"#,
+            r#"{"seq":3,"time":"2026-11-24T02:10:00.123Z","type":"command","number":1,"script":"make","directory":"/workspace","terminal":false,"tool":"call-1-1","background":true,"limit_milliseconds":300000}"#,
         );
         check(&format!(
             r#"{{"seq":4,"time":"2026-11-24T02:10:00.123Z","type":"context","number":2,"why":"clear","system":"s","tools":{{"sha256":"{digest}","bytes":9000}},"summary":"what was done","kept":[[2,2],[90,99]],"cleared":[92],"remark":"gone","dropped":[[3,89]],"before_tokens":90,"after_tokens":40}}"#

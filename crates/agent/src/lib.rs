@@ -16,7 +16,7 @@ mod terminal;
 pub use control::{Evaluation, Evaluator};
 pub use ledger::Ledger;
 pub use replay::{
-    Archive, Deviation, Recorded, RecordedResult, ReplayError, Step, recorded, repeat,
+    Archive, Deed, Deviation, Recorded, RecordedResult, ReplayError, Step, recorded, repeat,
 };
 pub use session::{CommandOutcome, Error, Request, Session, Setting, TASK, WORKSPACE};
 pub use terminal::Terminal;

@@ -25,6 +25,7 @@ pub use past::{History, Past};
 pub use prompt::{Brief, NOTES};
 pub use steering::Steering;
 pub use told::Told;
+pub(crate) use workbench::edit_again;
 pub use workbench::{ToolCall, Tools, Workbench};
 
 use crate::event::{Budget, Estimate, Event, Kind, Purpose, RecordError, Spent, Why};

@@ -419,6 +419,7 @@ impl Session {
             terminal,
             tool: request.tool.map(str::to_owned),
             background: request.background,
+            limit_milliseconds: request.wall.map(|wall| wall.as_millis() as u64),
         })?;
         book.command = Some(number);
         drop(book);

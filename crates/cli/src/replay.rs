@@ -56,7 +56,10 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
     let entries = run::read(&recorded_in)?;
     let task = entries.header().task.clone();
     let was = entries.header().digests.clone();
-    let commands = agent::recorded(entries)?;
+    let texts = Record {
+        store: Store::open(&recorded_in, Known::nothing()),
+    };
+    let commands = agent::recorded(entries.map(|entry| entry.map_err(Failure::from)), &texts)?;
 
     let ready = ready::prepare(context, &task, None)?;
     let digests = ready.digests(context)?;

@@ -73,7 +73,7 @@ fn settings() -> Settings {
 
 fn options(compaction: Compaction) -> Options {
     Options {
-        system: "s".repeat(8_000),
+        system: "s".repeat(4_000),
         compaction,
         compact_at: 100_000,
         settings: settings(),
@@ -148,7 +148,7 @@ fn turns(turns: u64, compaction: Compaction, effect: bool) {
     let took = begun.elapsed();
     assert_eq!(finish, Finish::Budget("turns"));
     let (journal, blobs) = (size(&dir.join("journal.jsonl")), size(&dir.join("blobs")));
-    let distinct = turns * 2 * TEXT as u64 + 8_000;
+    let distinct = turns * 2 * TEXT as u64 + 4_000;
     let mut out = std::io::stdout();
     let _ = writeln!(
         out,

@@ -72,20 +72,39 @@ fn tool(name: &str, description: &str, schema: &str) -> Tool {
     }
 }
 
+/// The directories in which files can be looked at and changed.
+fn places(session: &Session) -> Vec<Place> {
+    let setting = session.setting();
+    let place = |inside, host: &std::path::Path, writable| Place {
+        inside,
+        host: host.to_owned(),
+        writable,
+    };
+    vec![
+        place(WORKSPACE, &setting.workspace, true),
+        place(TASK, &setting.task, false),
+        place("/tmp", &setting.scratch, true),
+    ]
+}
+
+/// Does a recorded edit again; gives what a model would be told.
+///
+/// # Errors
+/// When the workspace cannot be recorded.
+pub(crate) fn edit_again(session: &mut Session, arguments: &str) -> Result<String, Error> {
+    session.next_number();
+    let done = match serde_json::from_str::<Change>(arguments) {
+        Ok(change) => files::apply(&places(session), &change),
+        Err(error) => Err(error.to_string()),
+    };
+    session.record_workspace()?;
+    Ok(done.unwrap_or_else(|error| error))
+}
+
 impl<'a> Workbench<'a> {
     /// Tools on this session; no command may take longer than `command_limit`.
     pub fn new(session: &'a mut Session, command_limit: Duration) -> Self {
-        let setting = session.setting();
-        let place = |inside, host: &std::path::Path, writable| Place {
-            inside,
-            host: host.to_owned(),
-            writable,
-        };
-        let places = vec![
-            place(WORKSPACE, &setting.workspace, true),
-            place(TASK, &setting.task, false),
-            place("/tmp", &setting.scratch, true),
-        ];
+        let places = places(session);
         Workbench {
             session,
             command_limit,
