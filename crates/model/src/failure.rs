@@ -20,7 +20,7 @@ pub struct Failure {
     pub spent: Spent,
     /// The attempts before the last.
     #[serde(default)]
-    pub attempts: Attempts,
+    pub attempts: Box<Attempts>,
 }
 
 /// What a failure is.
@@ -171,7 +171,7 @@ impl Failure {
             message: message.into(),
             status: None,
             spent: Spent::Nothing,
-            attempts: Attempts::default(),
+            attempts: Box::default(),
         }
     }
 }

@@ -10,21 +10,36 @@
 //!   understands is kept as its own JSON text.
 //! - A key is in no value that can be serialized or printed.
 
+mod after;
 mod conversation;
 mod failure;
+mod http;
+mod key;
 mod name;
+mod price;
+mod provider;
 mod raw;
+mod replayed;
 mod reply;
 mod request;
+mod retry;
 mod scripted;
+mod sse;
 mod watch;
+mod wire;
 
 pub use conversation::{Block, Kept, Message, Tool, ToolResult};
 pub use failure::{Failure, Kind, Phase, Spent};
+pub use http::Timeouts;
+pub use key::{Key, KeyError};
 pub use name::{Dialect, Name, WrongName};
+pub use price::{Cost, Price, PriceError, Prices, UnknownPrice, WrongCost};
+pub use provider::{ConnectError, Provider};
 pub use raw::{NotJson, Raw};
+pub use replayed::{Fingerprint, Recorded, Replayed};
 pub use reply::{Attempts, Reply, Stop, Usage};
 pub use request::{CacheTime, Request, Settings, Thinking};
+pub use retry::{Patience, Retrying};
 pub use scripted::{ScriptError, Scripted};
 pub use watch::{Event, Silent, Watch};
 

@@ -39,6 +39,11 @@ impl Raw {
             .map_err(NotJson)
     }
 
+    /// The value `null`.
+    pub(crate) fn null() -> Self {
+        Raw(RawValue::NULL.to_owned())
+    }
+
     /// The text.
     pub fn get(&self) -> &str {
         self.0.get()
