@@ -218,10 +218,16 @@ pub(crate) struct ModelArgs {
     /// Address of the model's server
     #[arg(long, value_name = "URL", help_heading = "Model")]
     pub(crate) base_url: Option<String>,
+    /// File with the model's key [default: the provider's variable, such as ANTHROPIC_API_KEY]
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// File with prices that go before those that are built in
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub(crate) prices: Option<PathBuf>,
     /// What is done when the context is full [default: summary]
     #[arg(long, value_name = "HOW", help_heading = "Model")]
     pub(crate) compaction: Option<CompactionArg>,
-    /// Tokens at which the context is full [default: 150k]
+    /// Tokens at which the context is full [default: 150k, or less where the model reads less]
     #[arg(long, value_name = "TOKENS", value_parser = units::count, help_heading = "Model")]
     pub(crate) compact_at: Option<u64>,
     /// Most tokens of one answer [default: 16k]

@@ -4,18 +4,24 @@ use std::path::{Path, PathBuf};
 
 use agent::event::{Content, Event};
 use agent::scaffold::Tariff;
-use model::{Failure as NoReply, Kind, Model, Reply, Request, Scripted, Usage, Watch};
+use model::{
+    Failure as NoReply, Key, Kind, Model, Name, Patience, Prices, Provider, Reply, Request,
+    Retrying, Scripted, Timeouts, Usage, Watch,
+};
 use run::{Known, Reader, Store};
 
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::plan::Plan;
 
 /// A model, ready to be called.
 pub(crate) struct Opened {
     pub(crate) model: Box<dyn Model>,
     pub(crate) tariff: Box<dyn Tariff>,
-    /// Whether the tariff knows what it costs.
-    pub(crate) priced: bool,
+    /// Why nobody knows what it costs, if that is so.
+    pub(crate) unpriced: Option<String>,
+    /// Tokens that it reads, where that is known.
+    pub(crate) window: Option<u64>,
 }
 
 /// The name of a model with what is relative in it made absolute, so that it means the same later and elsewhere.
@@ -33,18 +39,14 @@ pub(crate) fn absolute(context: &Context, name: &str) -> Result<String, Failure>
 }
 
 /// Opens a model that has given so many answers to the run already.
-pub(crate) fn open(
-    context: &Context,
-    name: &str,
-    base_url: Option<&str>,
-    replies: u64,
-) -> Result<Opened, Failure> {
+pub(crate) fn open(context: &Context, plan: &Plan, replies: u64) -> Result<Opened, Failure> {
     let free = |model: Box<dyn Model>| Opened {
         model,
         tariff: Box::new(|_: &Usage| 0),
-        priced: true,
+        unpriced: None,
+        window: None,
     };
-    match name.split_once(':') {
+    match plan.model.split_once(':') {
         Some(("scripted", file)) => {
             let script = Scripted::open(Path::new(file))
                 .map_err(|error| Failure::usage(format!("{file}: {}", whole(&error))))?;
@@ -55,11 +57,47 @@ pub(crate) fn open(
             let directory = context.run_directory(run)?;
             Ok(free(Box::new(Recorded::open(&directory, replies)?)))
         }
-        _ => Err(Failure::usage(format!(
-            "there is no provider for `{name}`{}; there are scripted:FILE and replay:RUN",
-            base_url.map_or(String::new(), |url| format!(" at {url}"))
-        ))),
+        _ => provider(plan),
     }
+}
+
+fn provider(plan: &Plan) -> Result<Opened, Failure> {
+    let name: Name = plan.model.parse().map_err(|error| {
+        Failure::usage(format!(
+            "{error}; there are also scripted:FILE and replay:RUN"
+        ))
+    })?;
+    let key = match &plan.key_file {
+        Some(file) => Some(Key::read(Path::new(file)).map_err(Failure::usage)?),
+        None => Key::from_environment(&name).map_err(Failure::usage)?,
+    };
+    let mut prices = Prices::built_in().map_err(Failure::machine)?;
+    if let Some(file) = &plan.prices {
+        let own = Prices::open(Path::new(file)).map_err(|error| Failure::usage(whole(&error)))?;
+        prices = prices.overridden_by(own);
+    }
+    let price = prices.price(&name).cloned();
+    let provider = Provider::new(name, plan.base_url.as_deref(), key, Timeouts::default())
+        .map_err(|error| match error {
+            model::ConnectError::Machine { .. } => Failure::machine(error),
+            error => Failure::usage(error),
+        })?;
+    let seed = u64::from(std::process::id());
+    let model = Box::new(Retrying::new(provider, Patience::default(), seed));
+    Ok(match price {
+        Ok(price) => Opened {
+            model,
+            window: price.context,
+            unpriced: None,
+            tariff: Box::new(move |usage: &Usage| price.cost(usage).0.div_ceil(1000)),
+        },
+        Err(unknown) => Opened {
+            model,
+            window: None,
+            unpriced: Some(unknown.to_string()),
+            tariff: Box::new(|_: &Usage| 0),
+        },
+    })
 }
 
 fn whole(error: &dyn std::error::Error) -> String {
@@ -131,8 +169,9 @@ impl Model for Recorded {
     }
 }
 
-/// Values of this process's environment that must not be recorded: whatever calls itself a key or a password.
-pub(crate) fn secrets() -> run::Redactor {
+/// What must not be recorded: the model's key, and whatever in this process's environment calls itself a key or a
+/// password.
+pub(crate) fn secrets(plan: &Plan) -> run::Redactor {
     let is_secret = |name: &str| {
         let name = name.to_ascii_uppercase();
         ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"]
@@ -145,5 +184,7 @@ pub(crate) fn secrets() -> run::Redactor {
         let value = value.into_string().ok()?;
         (!name.is_empty() && !value.starts_with('/')).then_some(value)
     });
-    run::Redactor::new(values)
+    let key = plan.key_file.as_ref();
+    let key = key.and_then(|file| std::fs::read_to_string(file).ok());
+    run::Redactor::new(values.chain(key))
 }

@@ -9,7 +9,7 @@ use model::{CacheTime, Settings, Thinking};
 use crate::args::{CompactionArg, LimitArgs, ModelArgs};
 use crate::exit::Failure;
 
-/// Tokens at which a context counts as full, where nothing is said.
+/// Tokens at which a context counts as full, where nothing is said and the model reads no less.
 const COMPACT_AT: u64 = 150_000;
 /// Most tokens of one answer, where nothing is said.
 const MAX_OUTPUT: u64 = 16_000;
@@ -23,7 +23,10 @@ pub(crate) struct Plan {
     pub(crate) base_url: Option<String>,
     pub(crate) rootfs: Option<String>,
     pub(crate) compaction: Compaction,
-    pub(crate) compact_at: u64,
+    /// Tokens at which a context is full, where that was said.
+    pub(crate) compact_at: Option<u64>,
+    pub(crate) prices: Option<String>,
+    pub(crate) key_file: Option<String>,
     pub(crate) max_output: u64,
     pub(crate) thinking: String,
     pub(crate) command_limit: u64,
@@ -53,7 +56,9 @@ impl Plan {
             base_url: None,
             rootfs: None,
             compaction: Compaction::Summary,
-            compact_at: COMPACT_AT,
+            compact_at: None,
+            prices: None,
+            key_file: None,
             max_output: MAX_OUTPUT,
             thinking: "default".to_owned(),
             command_limit: COMMAND_LIMIT,
@@ -61,19 +66,30 @@ impl Plan {
     }
 
     /// Changes what the command line names.
-    pub(crate) fn change(&mut self, how: &ModelArgs) {
+    pub(crate) fn change(&mut self, how: &ModelArgs) -> Result<(), Failure> {
+        for (field, file) in [
+            (&mut self.prices, &how.prices),
+            (&mut self.key_file, &how.key_file),
+        ] {
+            if let Some(file) = file {
+                let file =
+                    std::fs::canonicalize(file).map_err(|error| Failure::io(file, &error))?;
+                *field = Some(file.display().to_string());
+            }
+        }
         if let Some(url) = &how.base_url {
             self.base_url = Some(url.clone());
         }
         if let Some(arg) = how.compaction {
             self.compaction = compaction(arg);
         }
-        self.compact_at = how.compact_at.unwrap_or(self.compact_at);
+        self.compact_at = how.compact_at.or(self.compact_at);
         self.max_output = how.max_output.unwrap_or(self.max_output);
         self.command_limit = how.command_limit.unwrap_or(self.command_limit);
         if let Some(thinking) = &how.thinking {
             self.thinking.clone_from(thinking);
         }
+        Ok(())
     }
 
     /// The plan in a run's record.
@@ -87,12 +103,18 @@ impl Plan {
                 "compaction".to_owned(),
                 named.map_or("summary", |(name, _)| name).to_owned(),
             ),
-            ("compact-at".to_owned(), self.compact_at.to_string()),
             ("max-output".to_owned(), self.max_output.to_string()),
             ("thinking".to_owned(), self.thinking.clone()),
             ("command-limit".to_owned(), self.command_limit.to_string()),
         ]);
-        for (name, value) in [("base-url", &self.base_url), ("rootfs", &self.rootfs)] {
+        let compact_at = self.compact_at.map(|tokens| tokens.to_string());
+        for (name, value) in [
+            ("base-url", &self.base_url),
+            ("rootfs", &self.rootfs),
+            ("compact-at", &compact_at),
+            ("prices", &self.prices),
+            ("key-file", &self.key_file),
+        ] {
             if let Some(value) = value {
                 options.insert(name.to_owned(), value.clone());
             }
@@ -121,7 +143,12 @@ impl Plan {
             base_url: text("base-url"),
             rootfs: text("rootfs"),
             compaction: compaction.map_or(plain.compaction, |(_, known)| *known),
-            compact_at: number("compact-at", plain.compact_at)?,
+            compact_at: match options.contains_key("compact-at") {
+                true => Some(number("compact-at", 0)?),
+                false => None,
+            },
+            prices: text("prices"),
+            key_file: text("key-file"),
             max_output: number("max-output", plain.max_output)?,
             thinking: text("thinking").unwrap_or(plain.thinking.clone()),
             command_limit: number("command-limit", plain.command_limit)?,
@@ -130,7 +157,8 @@ impl Plan {
     }
 
     /// What the scaffold needs of it.
-    pub(crate) fn options(&self, run: &str, system: String) -> Options {
+    /// `window` is how many tokens the model reads, where that is known.
+    pub(crate) fn options(&self, run: &str, system: String, window: Option<u64>) -> Options {
         let thinking = match (self.thinking.as_str(), self.thinking.parse()) {
             ("default", _) => Thinking::Default,
             ("off", _) => Thinking::Off,
@@ -140,7 +168,11 @@ impl Plan {
         Options {
             system,
             compaction: self.compaction,
-            compact_at: self.compact_at,
+            compact_at: self.compact_at.unwrap_or_else(|| {
+                // An answer must fit as well.
+                let room = window.map(|window| window.saturating_sub(self.max_output) / 10 * 9);
+                room.map_or(COMPACT_AT, |room| room.min(COMPACT_AT))
+            }),
             settings: Settings {
                 max_output_tokens: self.max_output,
                 thinking,
@@ -205,7 +237,8 @@ mod tests {
         let mut plan = Plan::new("scripted:/a".to_owned());
         plan.compaction = Compaction::Clear;
         plan.base_url = Some("http://127.0.0.1:1".to_owned());
-        plan.compact_at = 7;
+        plan.compact_at = Some(7);
+        plan.prices = Some("/p".to_owned());
         plan.thinking = "high".to_owned();
         assert_eq!(Plan::read(&plan.written()).unwrap(), plan);
         assert!(Plan::read(&BTreeMap::new()).is_err());

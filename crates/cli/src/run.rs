@@ -67,13 +67,10 @@ fn begin_all(context: &Context, arguments: &RunArgs) -> Answer {
             Some(dir.display().to_string())
         }
     };
-    plan.change(&arguments.how);
+    plan.change(&arguments.how)?;
     let limits = plan::limits(Budget::default(), &arguments.limits);
     // Whatever is wrong with the model's name is found before anything is built.
-    check_price(
-        &models::open(context, &plan.model, plan.base_url.as_deref(), 0)?,
-        &limits,
-    )?;
+    check_price(&models::open(context, &plan, 0)?, &limits)?;
     let queue: VecDeque<String> = tasks
         .iter()
         .flat_map(|task| std::iter::repeat_n(task.clone(), arguments.attempts as usize))
@@ -113,12 +110,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn check_price(opened: &models::Opened, limits: &Budget) -> Result<(), Failure> {
-    if limits.microdollars.is_some() && !opened.priced {
-        return Err(Failure::usage(
-            "the model's price is not known, so a limit in dollars cannot be held; use --token-limit",
-        ));
+    match &opened.unpriced {
+        Some(reason) if limits.microdollars.is_some() => Err(Failure::usage(format!(
+            "{reason}: see --prices and --token-limit"
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 pub(crate) fn resume(context: &Context, arguments: &ResumeArgs) -> Answer {
@@ -127,7 +124,7 @@ pub(crate) fn resume(context: &Context, arguments: &ResumeArgs) -> Answer {
     if let Some(name) = &arguments.model {
         plan.model = models::absolute(context, name)?;
     }
-    plan.change(&arguments.how);
+    plan.change(&arguments.how)?;
     let ended = go_on(context, &directory, &plan, arguments)
         .and_then(|ended| judge(context, ended, arguments.no_score, true, arguments.json))?;
     let task = ended.task.clone();
@@ -153,7 +150,7 @@ fn begin(
         Known::nothing(),
         run::Limits::WORKSPACE,
     )?;
-    recorder.hide(models::secrets());
+    recorder.hide(models::secrets(plan));
     // The task's files belong beside the journal, which had to make the directory; from here on they are known.
     let known = ready.assemble(context, &directory)?;
     let start = Event::Start {
@@ -199,7 +196,7 @@ fn go_on(
     let ready = ready::prepare(context, &task, plan.rootfs.as_deref().map(Path::new))?;
     let known = ready.assemble(context, directory)?;
     let mut opened = Run::open(directory, known, run::Limits::WORKSPACE)?;
-    opened.run.hide(models::secrets());
+    opened.run.hide(models::secrets(plan));
     if let Some(torn) = &opened.recovered {
         terminal::note(&format!(
             "the last {} bytes of the journal were cut off in the middle of an event; they are kept in {}",
@@ -307,7 +304,7 @@ fn work(
             past.limits(),
         ),
     };
-    let model = models::open(context, &plan.model, plan.base_url.as_deref(), replies)?;
+    let model = models::open(context, plan, replies)?;
     check_price(&model, &limits)?;
     let id = opened.run.journal().header().id.clone();
     opened.run.keep_history(&opened.index);
@@ -347,7 +344,7 @@ fn work(
         let evaluated = ledger.clone();
         let finish = scaffold::work(
             Parts {
-                options: plan.options(&id, brief.system()),
+                options: plan.options(&id, brief.system(), model.window),
                 model: model.model,
                 tariff: model.tariff,
                 ledger: ledger.clone(),

@@ -193,9 +193,8 @@ impl Meter {
 
     /// Price of an answer or a failure, with the attempts before it.
     pub(crate) fn price(&self, usage: Usage, attempts: &Attempts) -> u64 {
-        let mut all = usage;
-        all += attempts.lost;
-        self.tariff.microdollars(&all)
+        // Each by itself: long requests may cost more a token.
+        self.tariff.microdollars(&usage) + self.tariff.microdollars(&attempts.lost)
     }
 
     pub(crate) fn answered(

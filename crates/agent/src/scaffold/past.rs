@@ -129,6 +129,13 @@ impl Past {
         self.replies
     }
 
+    /// What the model would be sent next, before anything is added.
+    pub fn messages(&self) -> &[model::Message] {
+        self.conversation
+            .as_ref()
+            .map_or(&[], |conversation| &conversation.messages)
+    }
+
     /// The limits that were in force last.
     pub fn limits(&self) -> Budget {
         self.limits.unwrap_or_default()

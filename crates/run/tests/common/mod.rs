@@ -199,7 +199,7 @@ fn turn() -> impl Strategy<Value = Event> {
         }),
         (text(), usage(), numbers()).prop_map(|(message, usage, n)| {
             let mut failure = model::Failure::new(model::Kind::Server, message);
-            failure.attempts = attempts(usage, &n);
+            failure.attempts = Box::new(attempts(usage, &n));
             Event::CallFailed {
                 call: n[0],
                 failure,
@@ -275,6 +275,7 @@ pub fn event() -> impl Strategy<Value = Event> {
                     terminal,
                     tool,
                     background,
+                    limit_milliseconds: background.then_some(number),
                 }
             }),
         turn(),
