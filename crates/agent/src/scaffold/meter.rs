@@ -411,7 +411,7 @@ mod tests {
         let room = fresh.room(1_000, 100, 5_000).unwrap();
         assert_eq!((room.output_tokens, room.microdollars), (1_800, 20_000));
         assert_eq!(fresh.room(9_500, 600, 5_000), Err(limit::TOKENS));
-        assert_eq!(fresh.room(9_500, 100, 5_000).unwrap_err(), limit::DOLLARS);
+        assert_eq!(fresh.room(9_600, 100, 5_000).unwrap_err(), limit::DOLLARS);
         let spent = Spent {
             possible_tokens: 9_000,
             ..Spent::default()
