@@ -44,9 +44,16 @@ test-targets: setup
 test-attacks: setup
 	$(CARGO) test --release --locked -p cli --test attacks -- --include-ignored --nocapture --test-threads 1
 
+# Each prints ratios to what a user would have instead, in one run. Quiet machines give steady figures.
+BENCH_PACKAGES := bubblewrap python3 runc
+
+bench: PACKAGES += $(BENCH_PACKAGES)
 bench: setup
-	$(CARGO) run --release --quiet -p sandbox --example floor
+	$(CARGO) build --release --quiet --bin mirrorcode
+	PATH=$$PATH:/usr/sbin $(CARGO) run --release --quiet -p sandbox --example floor
 	$(CARGO) run --release --quiet -p cli --example score_ratio
+	sh benches/oracle.sh target/release/mirrorcode
+	$(CARGO) run --release --quiet -p cli --example soak
 
 clean:
 	$(CARGO) clean

@@ -1,5 +1,5 @@
-//! Prints what scoring 300 cases of gron costs over the same 300 commands spawned bare, in one run.
-//! Both with two at a time; the program is the reference itself, so that nothing but the harness differs.
+//! Prints what scoring 2,000 short cases costs over the same 2,000 commands spawned bare, in one run.
+//! Both with two at a time; the programs are the references themselves, so that nothing but the harness differs.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -8,76 +8,120 @@
 
 use std::error::Error;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use score::{Results, Split, TestStage};
 use target::reference::{GuardLibrary, capture_sandbox, prepare};
-use target::{Case, Catalog};
+use target::{Case, Catalog, Target};
 
-const CASES: usize = 300;
+/// Go's runtime makes gron a slower program, C makes uuidparse a quick one.
+const TARGETS: [&str; 2] = ["uuidparse", "gron"];
+const CASES: usize = 2000;
 const JOBS: usize = 2;
 const ROUNDS: usize = 3;
+/// Larger input would measure pipes.
+const LONGEST_INPUT: usize = 4096;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    sandbox::entry();
-    let target = Catalog::find(None, None, &std::env::current_dir()?)?.target("gron")?;
-    let tests = target.tests()?;
-    let cases: Vec<(&Case, Split)> = tests
-        .visible
-        .iter()
-        .filter(|case| case.inputs.stdin.0.len() < 4096)
-        .take(CASES)
-        .map(|case| (case, Split::Visible))
-        .collect();
-    let never = AtomicBool::new(false);
-    let cache = image::Cache::open(None)?;
-    let prepared = prepare(&target.spec, None, &cache, &never, &mut |_| {})?;
-    let guard = GuardLibrary {
-        bytes: oracle::GUARD,
-        descriptor: oracle::GUARD_FD,
-    };
-    let stage = TestStage {
-        sandbox: capture_sandbox(&target.spec, &prepared.image.root, guard),
-        program: prepared.program.clone(),
-    };
-    let bare = prepared
-        .package
-        .root
-        .join(target.spec.reference.program.trim_start_matches('/'));
-    println!("{} cases of gron, {JOBS} at a time", cases.len());
-    for _ in 0..ROUNDS {
-        let spawned = spawn_bare(&bare, &cases);
+/// A target and the program that answers its cases, in the sandbox and bare.
+struct Suite {
+    target: Target,
+    cases: Vec<Case>,
+    stage: TestStage,
+    bare: PathBuf,
+}
+
+impl Suite {
+    fn open(name: &str, most: usize) -> Result<Self, Box<dyn Error>> {
+        let target = Catalog::find(None, None, &std::env::current_dir()?)?.target(name)?;
+        let tests = target.tests()?;
+        let short = |case: &Case| case.inputs.stdin.0.len() < LONGEST_INPUT;
+        let all = [tests.visible, tests.hidden].concat();
+        let cases = all.into_iter().filter(short).take(most).collect();
+        let never = AtomicBool::new(false);
+        let cache = image::Cache::open(None)?;
+        let prepared = prepare(&target.spec, None, &cache, &never, &mut |_| {})?;
+        let guard = GuardLibrary {
+            bytes: oracle::GUARD,
+            descriptor: oracle::GUARD_FD,
+        };
+        Ok(Suite {
+            stage: TestStage {
+                sandbox: capture_sandbox(&target.spec, &prepared.image.root, guard),
+                program: prepared.program.clone(),
+            },
+            bare: prepared
+                .package
+                .root
+                .join(target.spec.reference.program.trim_start_matches('/')),
+            target,
+            cases,
+        })
+    }
+
+    fn score(&self) -> Result<Duration, Box<dyn Error>> {
+        let cases: Vec<_> = self
+            .cases
+            .iter()
+            .map(|case| (case, Split::Visible))
+            .collect();
         let kept = tempfile::tempdir()?;
         let results = Results::open(kept.path(), "ratio")?;
+        let never = AtomicBool::new(false);
         let start = Instant::now();
         score::run_all(
-            &stage,
-            &target.spec,
+            &self.stage,
+            &self.target.spec,
             &cases,
             JOBS,
             results,
             &never,
             &mut |_, _| {},
         )?;
-        let scored = start.elapsed();
+        Ok(start.elapsed())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    sandbox::entry();
+    let mut left = CASES;
+    let mut suites = Vec::new();
+    for name in TARGETS {
+        let suite = Suite::open(name, left)?;
+        left -= suite.cases.len();
+        suites.push(suite);
+    }
+    for _ in 0..ROUNDS {
+        let (mut bare, mut scored) = (Duration::ZERO, Duration::ZERO);
+        for suite in &suites {
+            let (one, other) = (spawn_bare(&suite.bare, &suite.cases), suite.score()?);
+            println!(
+                "{} cases of {}: bare {one:.3?}, scored {other:.3?}, ratio {:.2}",
+                suite.cases.len(),
+                suite.target.spec.name,
+                other.as_secs_f64() / one.as_secs_f64()
+            );
+            bare += one;
+            scored += other;
+        }
         println!(
-            "bare {spawned:.3?}, scored {scored:.3?}, ratio {:.2}",
-            scored.as_secs_f64() / spawned.as_secs_f64()
+            "{} cases, {JOBS} at a time: bare {bare:.3?}, scored {scored:.3?}, ratio {:.2}",
+            CASES - left,
+            scored.as_secs_f64() / bare.as_secs_f64()
         );
     }
     Ok(())
 }
 
-fn spawn_bare(program: &Path, cases: &[(&Case, Split)]) -> Duration {
+fn spawn_bare(program: &Path, cases: &[Case]) -> Duration {
     let next = AtomicUsize::new(0);
     let start = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..JOBS {
             scope.spawn(|| {
-                while let Some((case, _)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     run_bare(program, case).expect("the program runs bare");
                 }
             });

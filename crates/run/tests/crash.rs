@@ -3,7 +3,7 @@
 //! The writer is this test program itself, started again to run [`writer`] alone.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -187,17 +187,21 @@ fn killed_fifty_times_nothing_acknowledged_is_lost() {
     let mut all = Vec::new();
     for round in 0..50_u64 {
         let mut child = start(&run, &[]);
-        // Spread over the start of the program and some tens of commands.
-        std::thread::sleep(Duration::from_millis(3 + round * 7919 % 60));
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        if round % 2 == 0 {
+            // Spread over the start of the program.
+            std::thread::sleep(Duration::from_millis(3 + round * 7919 % 60));
+        } else {
+            // In the middle of a later command, however slow the machine is.
+            while acknowledged(&said).len() < 1 + round as usize % 7 {
+                assert!(out.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+            }
+            std::thread::sleep(Duration::from_micros(round * 7919 % 5_000));
+        }
         child.kill().unwrap();
         child.wait().unwrap();
-        let mut said = String::new();
-        child
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
+        out.read_to_string(&mut said).unwrap();
         all.extend(acknowledged(&said));
         check(&run, &all);
     }

@@ -85,8 +85,7 @@ impl Group {
         let (version, parent) = own("memory").ok_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, "no control groups are mounted")
         })?;
-        // The keeper and the init count too.
-        let processes = processes.saturating_add(2).to_string();
+        let processes = processes.saturating_add(crate::OWN_PROCESSES).to_string();
         let mut group = Group {
             version,
             directories: Vec::new(),

@@ -9,18 +9,19 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use crate::root;
 use crate::spec::Spec;
 use crate::sys;
+use crate::wire::Done;
 
-/// First byte of an answer: done.
-pub(crate) const DONE: u8 = 0;
-/// First byte of an answer: failed; text follows.
-pub(crate) const FAILED: u8 = 1;
+/// Process number of the init in its namespace.
+pub(crate) const INIT_ID: u32 = 1;
+/// Answer to a number: it is done.
+const DONE: u8 = 0;
 
 /// Most rounds in which a session is looked for processes that were started since the last one.
 const MOST_ROUNDS: usize = 1000;
 
-/// What the keeper asks for.
+/// What the runner asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum Task {
     /// End every other process. Process numbers go on behind this one, so that a command cannot tell from
     /// its own how many ran before it.
     Sweep(u32),
@@ -28,11 +29,11 @@ pub(crate) enum Order {
     EndSession(u32),
 }
 
-impl Order {
+impl Task {
     pub(crate) fn encode(self) -> [u8; 8] {
         let (kind, number) = match self {
-            Order::Sweep(number) => (0_u32, number),
-            Order::EndSession(number) => (1, number),
+            Task::Sweep(number) => (0_u32, number),
+            Task::EndSession(number) => (1, number),
         };
         (u64::from(kind) << 32 | u64::from(number)).to_le_bytes()
     }
@@ -41,8 +42,8 @@ impl Order {
         let word = u64::from_le_bytes(bytes);
         let number = word as u32;
         match word >> 32 {
-            0 => Order::Sweep(number),
-            _ => Order::EndSession(number),
+            0 => Task::Sweep(number),
+            _ => Task::EndSession(number),
         }
     }
 }
@@ -87,14 +88,18 @@ fn in_session(stat: &[u8], session: u32) -> bool {
     !matches!(state, Some("Z" | "X")) && of == Some(session)
 }
 
-/// Builds the root from opened trees and answers once, then does what it is ordered. Ends when the keeper does.
-pub(crate) fn run(mut keeper: UnixStream, spec: &Spec, trees: root::Trees) -> ! {
+/// Builds the root from opened trees and says so once, then does what it is told. Ends when the runner does. With
+/// `watch`, the runner gets a process file system of this namespace.
+pub(crate) fn run(mut runner: UnixStream, spec: &Spec, trees: root::Trees, watch: bool) -> ! {
     sys::ignore_signal(libc::SIGCHLD);
+    let mut last_pid = None;
     let result = sys::die_with_parent().and_then(|()| {
         // Opened before the root changes: commands see a process file system without it.
-        let last_pid = std::fs::OpenOptions::new()
+        last_pid = std::fs::OpenOptions::new()
             .write(true)
-            .open("/proc/sys/kernel/ns_last_pid");
+            .open("/proc/sys/kernel/ns_last_pid")
+            .ok();
+        let processes = watch.then(root::processes).transpose()?;
         root::build(spec, trees)?;
         let keep = CapabilitySet::CHECKPOINT_RESTORE;
         set_capabilities(
@@ -106,24 +111,16 @@ pub(crate) fn run(mut keeper: UnixStream, spec: &Spec, trees: root::Trees) -> ! 
             },
         )?;
         sys::make_undumpable()?;
-        Ok(last_pid.ok())
+        Ok(processes)
     });
-    let last_pid = match result {
-        Ok(last_pid) => last_pid,
-        Err(error) => {
-            let mut answer = vec![FAILED];
-            answer.extend_from_slice(error.to_string().as_bytes());
-            let _ = keeper.write_all(&answer);
-            sys::exit_now(1);
-        }
-    };
-    if keeper.write_all(&[DONE]).is_err() {
+    let failed = result.is_err();
+    if Done::send(&runner, result).is_err() || failed {
         sys::exit_now(1);
     }
-    let mut order = [0; 8];
-    while keeper.read_exact(&mut order).is_ok() {
-        match Order::decode(order) {
-            Order::Sweep(last) => {
+    let mut task = [0; 8];
+    while runner.read_exact(&mut task).is_ok() {
+        match Task::decode(task) {
+            Task::Sweep(last) => {
                 sys::kill_everyone();
                 sys::reap_all();
                 if let Some(file) = &last_pid {
@@ -131,9 +128,9 @@ pub(crate) fn run(mut keeper: UnixStream, spec: &Spec, trees: root::Trees) -> ! 
                     let _ = file.write_all_at(last.to_string().as_bytes(), 0);
                 }
             }
-            Order::EndSession(session) => end_session(session),
+            Task::EndSession(session) => end_session(session),
         }
-        if keeper.write_all(&[DONE]).is_err() {
+        if runner.write_all(&[DONE]).is_err() {
             break;
         }
     }
@@ -158,9 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn orders_arrive_as_they_were_sent() {
-        for order in [Order::Sweep(1), Order::EndSession(u32::MAX)] {
-            assert_eq!(Order::decode(order.encode()), order);
+    fn tasks_arrive_as_they_were_sent() {
+        for task in [Task::Sweep(1), Task::EndSession(u32::MAX)] {
+            assert_eq!(Task::decode(task.encode()), task);
         }
     }
 }

@@ -1,15 +1,13 @@
-//! From the keeper to the running program: one `clone` that shares memory, a fixed list of steps, `execve`.
+//! From the runner to the running program: one `clone` that shares memory, a fixed list of steps, `execve`.
 #![expect(
     unsafe_code,
-    reason = "the child shares the keeper's memory between clone and execve"
+    reason = "the child shares the runner's memory between clone and execve"
 )]
 
 use std::ffi::{CString, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-
-use seccompiler::BpfProgram;
 
 use crate::spec::Command;
 
@@ -32,13 +30,6 @@ pub(crate) enum LaunchError {
     Step(&'static str, io::Error),
 }
 
-/// What every command of a worker has in common.
-pub(crate) struct Confinement {
-    pub(crate) filter: BpfProgram,
-    pub(crate) execute: Option<OwnedFd>,
-    pub(crate) processes: u64,
-}
-
 /// Memory of a worker. Reserved once, because each command needs it again.
 pub(crate) struct Stack(Box<[u8]>);
 
@@ -49,7 +40,7 @@ impl Stack {
 }
 
 /// Steps of the child, in order; its number tells which one failed.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 8] = [
     "session",
     "descriptors",
     "limits",
@@ -57,17 +48,8 @@ const STEPS: [&str; 11] = [
     "addresses",
     "directory",
     "terminal",
-    "capabilities",
-    "landlock",
-    "seccomp",
     "program",
 ];
-
-#[repr(C)]
-struct CapHeader {
-    version: u32,
-    pid: i32,
-}
 
 /// Everything that the child reads, prepared before it exists, and the three words that it writes.
 struct Plan {
@@ -81,8 +63,6 @@ struct Plan {
     processors: Option<libc::cpu_set_t>,
     fixed_addresses: bool,
     terminal: bool,
-    execute: RawFd,
-    filter: libc::sock_fprog,
     mask: libc::sigset_t,
     session: i32,
     failed_step: usize,
@@ -110,12 +90,12 @@ fn limit(value: u64) -> libc::rlimit {
     }
 }
 
-/// Starts a command in the process namespace for the keeper's children.
+/// Starts a command in the process namespace for the runner's children.
 pub(crate) fn launch(
     command: &Command,
     stdio: [BorrowedFd<'_>; 3],
     guard: Option<(BorrowedFd<'_>, RawFd)>,
-    common: &Confinement,
+    processes: u64,
     stack: &mut Stack,
 ) -> Result<Started, LaunchError> {
     let bad = |_| LaunchError::Program(libc::EINVAL);
@@ -158,18 +138,13 @@ pub(crate) fn launch(
             ),
             (libc::RLIMIT_FSIZE, limit(command.limits.file_size)),
             (libc::RLIMIT_NOFILE, limit(command.limits.open_files)),
-            (libc::RLIMIT_NPROC, limit(common.processes)),
+            (libc::RLIMIT_NPROC, limit(processes)),
             (libc::RLIMIT_CORE, limit(0)),
             (libc::RLIMIT_MEMLOCK, limit(64 << 10)),
         ],
         processors: command.conditions.one_processor.then_some(processors),
         fixed_addresses: command.conditions.fixed_addresses,
         terminal: command.terminal,
-        execute: common.execute.as_ref().map_or(-1, AsRawFd::as_raw_fd),
-        filter: libc::sock_fprog {
-            len: common.filter.len() as u16,
-            filter: common.filter.as_ptr().cast_mut().cast(),
-        },
         mask,
         session: 0,
         failed_step: 0,
@@ -236,7 +211,7 @@ extern "C" fn child(plan: *mut c_void) -> i32 {
     // Needed: reading the C library's error number. Sound: it belongs to this stopped thread.
     // SAFETY: see above.
     plan.error = unsafe { *libc::__errno_location() };
-    // Needed: leave without running the keeper's exit handlers. Sound: never returns.
+    // Needed: leave without running the runner's exit handlers. Sound: never returns.
     // SAFETY: see above.
     unsafe { libc::_exit(127) }
 }
@@ -285,28 +260,7 @@ fn steps(plan: &Plan) -> usize {
             &raw const plan.mask,
             std::ptr::null_mut(),
         );
-        let header = CapHeader {
-            version: 0x2008_0522,
-            pid: 0,
-        };
-        let none = [0u32; 6];
-        if libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) < 0 {
-            return 7;
-        }
-        if plan.execute >= 0 && libc::syscall(libc::SYS_landlock_restrict_self, plan.execute, 0) < 0
-        {
-            return 8;
-        }
-        if libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0,
-            &raw const plan.filter,
-        ) < 0
-        {
-            return 9;
-        }
         libc::execve(plan.program, plan.argv, plan.env);
     }
-    10
+    7
 }

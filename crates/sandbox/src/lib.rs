@@ -4,12 +4,17 @@
 //! namespaces. It is built once from a [`Spec`] and then runs one [`Command`] after another, each with
 //! fresh scratch directories and with nothing left of the one before.
 //!
-//! Three processes make a worker:
+//! Four processes make a worker:
 //!
-//! - the *keeper*, which holds the capabilities of the namespaces, prepares each command and waits for it.
-//!   It lives outside the command's process namespace, so no command can name it;
+//! - the *keeper*, which holds the capabilities of the namespaces. It builds the place and puts fresh
+//!   directories where commands write;
+//! - the *runner*, which starts each command, watches it and waits for it. It has no capability and stands
+//!   under the same seccomp filter and Landlock rules as commands do, which inherit them: they are in force
+//!   before a command exists;
 //! - the *init* of the process namespace, which holds nothing but the right to end what runs there;
-//! - the command, without capabilities, confined by seccomp and Landlock.
+//! - the command.
+//!
+//! Keeper and runner live outside the command's process namespace, so no command can name them.
 //!
 //! # Architecture invariants
 //!
@@ -25,10 +30,12 @@ mod keeper;
 mod launch;
 mod machine;
 mod root;
+mod runner;
 mod scratch;
 mod seccomp;
 mod spec;
 mod sys;
+mod watchdog;
 mod wire;
 mod worker;
 
@@ -49,6 +56,10 @@ pub const INNER_ID: u32 = 1000;
 /// for one) ask for user 0 and not for a capability. The number lies above Debian's ranges for people
 /// and services (policy manual, 9.2.2) and below `nobody`.
 pub const OUTER_ID_WHEN_ROOT: u32 = 64_999;
+
+/// Processes of a worker that are not the command's: keeper, runner and init. They count where a limit on
+/// processes counts.
+const OWN_PROCESSES: u64 = 3;
 
 /// Makes a file or directory belong to the user that sandboxed processes are on the host.
 ///

@@ -171,6 +171,12 @@ fn new_filesystem(
     rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags).map_err(named)
 }
 
+/// A process file system of this process namespace, mounted nowhere.
+pub(crate) fn processes() -> io::Result<OwnedFd> {
+    let flags = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    new_filesystem("proc", &[("subset", "pid")], flags)
+}
+
 fn attach(tree: impl AsFd, to: impl AsRef<Path>) -> io::Result<()> {
     let to = to.as_ref();
     rustix::mount::move_mount(tree, "", CWD, to, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)

@@ -380,6 +380,12 @@ fn rules(syscalls: Syscalls) -> BTreeMap<c_long, Vec<SeccompRule>> {
     };
     rules.insert(libc::SYS_setpriority, own_priority);
     rules.insert(libc::SYS_sched_setaffinity, own_processors);
+    // A runner under this filter starts commands with fixed addresses; what a program may do to itself otherwise
+    // (executable data, other kernels' habits) stays away.
+    if syscalls == Syscalls::Program {
+        let fixed = argument(0, Qword, SeccompCmpOp::Eq, libc::ADDR_NO_RANDOMIZE as u64);
+        rules.insert(libc::SYS_personality, vec![rule(vec![fixed])]);
+    }
     // Numbers of mounts that the kernel never gives twice would count what ran before.
     if syscalls == Syscalls::Program {
         let unique = argument(3, Dword, SeccompCmpOp::MaskedEq(STATX_MNT_ID_UNIQUE), 0);

@@ -236,6 +236,28 @@ pub(crate) fn unshare(flags: i32) -> io::Result<()> {
     check(unsafe { libc::unshare(flags) }.into()).map(drop)
 }
 
+/// Lets this process's children be born in a process namespace; it stays where it is itself.
+pub(crate) fn bear_children_in(namespace: impl AsFd) -> io::Result<()> {
+    // Needed: rustix's own wants a thread's namespaces of more kinds. Sound: no pointers.
+    // SAFETY: see above.
+    check(unsafe { libc::setns(namespace.as_fd().as_raw_fd(), libc::CLONE_NEWPID) }.into())
+        .map(drop)
+}
+
+/// Puts Landlock rules in force for this thread and all that it will start.
+pub(crate) fn restrict(rules: impl AsFd) -> io::Result<()> {
+    // Needed: the landlock crate consumes its rules; these come as a descriptor. Sound: no pointers.
+    // SAFETY: see above.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_restrict_self,
+            rules.as_fd().as_raw_fd(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
 /// Gives up a capability for all programs that this process and its children will execute.
 pub(crate) fn drop_bounding(capability: u32) -> io::Result<()> {
     // Needed: rustix's version wants a known capability; this one runs to the end of the kernel's list.

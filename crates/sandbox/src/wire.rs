@@ -1,4 +1,4 @@
-//! Messages between a worker's owner and its keeper: a header, bytes, and descriptors.
+//! Messages between a worker's owner and its processes: a header, bytes, and descriptors.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -12,13 +12,22 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::spec::{Command, Ending, File, Spec, Usage};
 
-/// From the owner.
+/// From the owner, while the place is built; the keeper listens.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum ToKeeper {
-    /// Build the place. The answer is [`FromKeeper::Unshared`], then [`FromKeeper::Ready`].
-    Build(Box<Spec>),
+pub(crate) enum Plan {
+    /// Build the place. The answer is [`Answer::Unshared`], then [`Answer::Ready`].
+    Build {
+        spec: Box<Spec>,
+        /// Whether memory and processes must be watched, because no control group holds them.
+        watch: bool,
+    },
     /// The user and group maps are written.
     Mapped,
+}
+
+/// From the owner, once the place is built; the runner listens.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Order {
     /// Run; standard input, output and error come as descriptors.
     Run {
         command: Box<Command>,
@@ -30,9 +39,9 @@ pub(crate) enum ToKeeper {
     Signal(i32),
 }
 
-/// From the keeper.
+/// To the owner.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum FromKeeper {
+pub(crate) enum Answer {
     /// The namespaces exist and wait for their user and group maps.
     Unshared,
     /// The place is built.
@@ -49,6 +58,33 @@ pub(crate) enum FromKeeper {
         usage: Usage,
         files: Vec<FileHeader>,
     },
+}
+
+/// Between a worker's own processes: what was asked for is done, or why not. What it made comes as a descriptor.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Done {
+    pub(crate) failed: Option<String>,
+}
+
+impl Done {
+    /// Says how something went, and hands over what came of it.
+    pub(crate) fn send(socket: impl AsFd, result: io::Result<Option<OwnedFd>>) -> io::Result<()> {
+        let (failed, made) = match result {
+            Ok(made) => (None, made),
+            Err(error) => (Some(error.to_string()), None),
+        };
+        let made: Vec<BorrowedFd<'_>> = made.iter().map(AsFd::as_fd).collect();
+        send(socket, &Done { failed }, &[], &made)
+    }
+
+    /// Waits for such a word.
+    pub(crate) fn receive(socket: impl AsFd) -> io::Result<Option<OwnedFd>> {
+        match receive::<Done>(socket)? {
+            Some((Done { failed: None }, made)) => Ok(made.into_iter().next()),
+            Some((Done { failed: Some(why) }, _)) => Err(io::Error::other(why)),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
 }
 
 /// A file whose bytes follow the header.

@@ -17,7 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::cgroup::{Events, Group};
 use crate::keeper::KEEPER_NAME;
 use crate::spec::{Command, Ending, Limit, Outcome, Spec};
-use crate::wire::{self, FromKeeper, ToKeeper};
+use crate::wire::{self, Answer, Order, Plan};
 use crate::{INNER_ID, OUTER_ID_WHEN_ROOT, sys};
 
 /// Time that a keeper has, beyond a command's own limit, to clean up and answer.
@@ -151,19 +151,22 @@ impl Worker {
             seen: Events::default(),
             stop: None,
         };
-        worker.send(&ToKeeper::Build(Box::new(spec.clone())))?;
-        worker.expect_setup(|message| matches!(message, FromKeeper::Unshared))?;
+        worker.send(&Plan::Build {
+            spec: Box::new(spec.clone()),
+            watch: worker.group.is_none(),
+        })?;
+        worker.expect_setup(|message| matches!(message, Answer::Unshared))?;
         worker.write_maps()?;
-        worker.send(&ToKeeper::Mapped)?;
-        worker.expect_setup(|message| matches!(message, FromKeeper::Ready))?;
+        worker.send(&Plan::Mapped)?;
+        worker.expect_setup(|message| matches!(message, Answer::Ready))?;
         Ok(worker)
     }
 
-    fn send(&self, message: &ToKeeper) -> Result<(), Error> {
+    fn send(&self, message: &impl serde::Serialize) -> Result<(), Error> {
         wire::send(&self.socket, message, &[], &[]).map_err(|error| Error::Lost(error.to_string()))
     }
 
-    fn receive(&self) -> Result<FromKeeper, Error> {
+    fn receive(&self) -> Result<Answer, Error> {
         match wire::receive(&self.socket) {
             Ok(Some((message, _))) => Ok(message),
             Ok(None) => Err(Error::Lost("it ended".to_owned())),
@@ -171,10 +174,10 @@ impl Worker {
         }
     }
 
-    fn expect_setup(&self, wanted: impl Fn(&FromKeeper) -> bool) -> Result<(), Error> {
+    fn expect_setup(&self, wanted: impl Fn(&Answer) -> bool) -> Result<(), Error> {
         match self.receive()? {
             message if wanted(&message) => Ok(()),
-            FromKeeper::Broken { step, error, code }
+            Answer::Broken { step, error, code }
                 if step.contains("namespace")
                     && [libc::EPERM, libc::ENOSPC, libc::EINVAL, libc::ENOSYS].contains(&code) =>
             {
@@ -185,7 +188,7 @@ impl Worker {
                 };
                 Err(Error::NoNamespaces { step, error })
             }
-            FromKeeper::Broken { step, error, .. } => Err(Error::Build { step, error }),
+            Answer::Broken { step, error, .. } => Err(Error::Build { step, error }),
             _ => Err(Error::Lost("it spoke out of turn".to_owned())),
         }
     }
@@ -236,7 +239,7 @@ impl Worker {
         command: &Command,
         streams: &Streams<'_>,
     ) -> Result<Running<'_>, Error> {
-        let message = ToKeeper::Run {
+        let message = Order::Run {
             command: Box::new(command.clone()),
             files: wire::headers(&command.files),
         };
@@ -342,7 +345,7 @@ impl Running<'_> {
     pub fn end(&mut self, ending: Ending) -> Result<(), Error> {
         if self.forced.is_none() {
             self.forced = Some(ending);
-            self.worker.send(&ToKeeper::End(ending))?;
+            self.worker.send(&Order::End(ending))?;
         }
         Ok(())
     }
@@ -352,7 +355,7 @@ impl Running<'_> {
     /// # Errors
     /// When the keeper is gone.
     pub fn signal(&mut self, signal: i32) -> Result<(), Error> {
-        self.worker.send(&ToKeeper::Signal(signal))
+        self.worker.send(&Order::Signal(signal))
     }
 
     /// Time until the keeper itself counts as hung.
@@ -384,7 +387,7 @@ impl Running<'_> {
             }
         }
         match self.worker.receive()? {
-            FromKeeper::Ended {
+            Answer::Ended {
                 ending,
                 usage,
                 files,
@@ -398,7 +401,7 @@ impl Running<'_> {
                     files,
                 })
             }
-            FromKeeper::Broken { step, error, .. } => Err(Error::Broken { step, error }),
+            Answer::Broken { step, error, .. } => Err(Error::Broken { step, error }),
             _ => Err(Error::Lost("it spoke out of turn".to_owned())),
         }
     }

@@ -1,6 +1,6 @@
 //! A worker on this machine's own root: what commands can do, what they cannot, and what they leave.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sandbox::{
@@ -8,8 +8,13 @@ use sandbox::{
     Spec, Syscalls, Worker,
 };
 
+/// Names the keeper's program where the one that was built is out of a user's reach.
+const KEEPER: &str = "SANDBOX_TEST_KEEPER";
+
 fn spec() -> Spec {
-    sandbox::set_worker_program(Path::new(env!("CARGO_BIN_EXE_sandbox-keeper")));
+    let keeper =
+        std::env::var_os(KEEPER).map_or(env!("CARGO_BIN_EXE_sandbox-keeper").into(), PathBuf::from);
+    sandbox::set_worker_program(&keeper);
     Spec {
         rootfs: PathBuf::from("/"),
         mounts: Vec::new(),
@@ -188,9 +193,39 @@ fn files_go_in_and_come_back() {
     );
 }
 
+/// An ordinary user cannot make control groups here, where nobody delegates any: limits are held without.
+#[test]
+fn limits_are_named_without_control_groups() {
+    if !rustix::process::geteuid().is_root() {
+        return limits_are_named();
+    }
+    let place = tempfile::tempdir().unwrap();
+    let everyone = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(place.path(), everyone).unwrap();
+    let (own, keeper) = (place.path().join("test"), place.path().join("keeper"));
+    std::fs::copy(std::env::current_exe().unwrap(), &own).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_sandbox-keeper"), &keeper).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "this test, as an ordinary user")]
+    let output = std::process::Command::new("setpriv")
+        .args(["--reuid=64998", "--regid=64998", "--clear-groups"])
+        .arg(own)
+        .args(["--exact", "limits_are_named"])
+        .env("NO_CONTROL_GROUPS", "1")
+        .env(KEEPER, keeper)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
+}
+
 #[test]
 fn limits_are_named() {
     let mut worker = Worker::start(&spec()).unwrap();
+    if std::env::var_os("NO_CONTROL_GROUPS").is_some() {
+        assert!(!worker.has_control_group());
+    }
     let mut slow = shell("sleep 300 & sleep 300");
     slow.limits.wall = Duration::from_millis(200);
     assert_eq!(
@@ -214,8 +249,18 @@ fn limits_are_named() {
         b"",
     );
     assert_eq!(inodes.outcome.ending, Ending::Limited(Limit::Disk));
-    let bomb = run(&mut worker, &shell("b() { b | b & b; }; b"), b"");
-    assert_ne!(bomb.outcome.ending, Ending::Exited(0));
+    // Each child stays, so that the limit is still reached when the command ends.
+    let bomb = run(
+        &mut worker,
+        &shell("i=0; while [ $i -lt 100 ]; do sleep 30 & i=$((i+1)); done"),
+        b"",
+    );
+    assert_eq!(bomb.outcome.ending, Ending::Limited(Limit::Processes));
+    let hog = command(&["/usr/bin/perl", "-e", "push @a, 'x' x 1e6 while 1"]);
+    assert_eq!(
+        run(&mut worker, &hog, b"").outcome.ending,
+        Ending::Limited(Limit::Memory)
+    );
     assert_eq!(
         text(&run(&mut worker, &shell("echo alive"), b"")).1,
         "alive\n"
