@@ -570,7 +570,9 @@ impl<'a> Scaffold<'a> {
             },
             Compaction::Clear => {
                 self.conversation.clear(goal);
-                let dropped = if self.conversation.tokens() > full * 9 / 10 {
+                // How much the provider takes is not known when it has refused.
+                let enough = if refused { goal } else { full * 9 / 10 };
+                let dropped = if self.conversation.tokens() > enough {
                     self.conversation.trim(goal)
                 } else {
                     Vec::new()

@@ -145,7 +145,7 @@ fn damage_before_the_end_is_named_and_left_alone() {
     check_damage(
         "\"type\":\"attach\",\"process\":22",
         "\"type\":\"dance\"",
-        "line 2: no event `dance` in format 1",
+        &format!("line 2: no event `dance` in format {FORMAT}"),
     );
     check_damage(
         "\"type\":\"attach\",\"process\":33",
