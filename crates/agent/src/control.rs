@@ -12,7 +12,7 @@ use oracle::Call;
 use oracle::protocol::{self, Reply};
 
 use crate::event::{self, Bytes, Descriptor, DescriptorKind, Digest, Event, NamedFile};
-use crate::session::{Book, open_book};
+use crate::ledger::Ledger;
 
 /// The commands that stand beside the oracle's shim.
 pub(crate) const WORDS: [&str; 2] = ["evaluate", "submit"];
@@ -51,7 +51,7 @@ pub(crate) struct Control {
 }
 
 struct Desk {
-    book: Arc<Mutex<Book>>,
+    ledger: Ledger,
     evaluator: Arc<dyn Evaluator>,
     workspace: PathBuf,
     /// One evaluation at a time: it uses all processors.
@@ -61,13 +61,13 @@ struct Desk {
 impl Control {
     pub(crate) fn start(
         listeners: Vec<(&'static str, UnixListener)>,
-        book: Arc<Mutex<Book>>,
+        ledger: Ledger,
         evaluator: Arc<dyn Evaluator>,
         workspace: PathBuf,
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let desk = Arc::new(Desk {
-            book,
+            ledger,
             evaluator,
             workspace,
             busy: Mutex::new(()),
@@ -133,7 +133,7 @@ impl Desk {
             );
             return Reply::Exited(2);
         }
-        let mut book = open_book(&self.book);
+        let mut book = self.ledger.open();
         if book.submitted {
             say(stream, "already submitted\n");
             return Reply::Exited(0);
@@ -183,7 +183,10 @@ impl Desk {
                 report.push_str(text);
                 say(stream, text);
             });
-        let mut book = open_book(&self.book);
+        let mut book = self.ledger.open();
+        if evaluation.total > 0 {
+            book.evaluated = Some((evaluation.passed, evaluation.total));
+        }
         let recorded = book.recorder.content(report.as_bytes()).and_then(|report| {
             let command = book.command;
             book.recorder.record(Event::Evaluate {

@@ -15,6 +15,7 @@
 //!
 //! Architecture invariant: no event holds a hidden case, or anything derived from one.
 
+mod turn;
 mod value;
 
 use std::collections::BTreeMap;
@@ -23,13 +24,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use turn::{Estimate, Kind, Limits as Budget, Piece, Purpose, Spent, Why};
 pub use value::{Bytes, Digest, NotValid, Time};
 
 /// Version of the journal's format that is written, and the newest that is read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
-/// Longest text that stands in the journal itself, in bytes; longer content is a blob.
-pub const INLINE: usize = 1024;
+/// Longest text that stands in the journal itself, in bytes; longer content is a blob. A file takes a block of
+/// 4 KiB on disk, however short it is.
+pub const INLINE: usize = 4096;
 
 /// A line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,12 +64,19 @@ pub enum Event {
         digests: BTreeMap<String, String>,
         /// Limits by name, with the unit in the name: `command-wall-seconds`, `memory-mib`, ...
         limits: BTreeMap<String, u64>,
+        /// How it is worked on, by name: `model`, `compaction`, ...
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        options: BTreeMap<String, String>,
     },
     /// A session opens the run again. Processes from before are gone; a command without a result
     /// was cut off, and whatever it did to the workspace is there.
     Attach {
         /// Process id of the new session, on its machine.
         process: u32,
+        /// The machine's boot: after another one, files that were written shortly before may be damaged, so the
+        /// workspace is restored from the record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<String>,
     },
     /// A command is about to start.
     Command {
@@ -78,6 +88,15 @@ pub enum Event {
         directory: Bytes,
         /// Whether it has a terminal.
         terminal: bool,
+        /// Which tool call of a model asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
+        /// Whether it goes on in the background as a job of its number; its result is that it was started.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        background: bool,
+        /// Time that it may take, where that is not the session's limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_milliseconds: Option<u64>,
     },
     /// A command has ended.
     Result {
@@ -138,6 +157,121 @@ pub enum Event {
         /// Time that it took.
         milliseconds: u64,
     },
+    /// A context begins: what a model is sent from here on before all later messages, replies and tool results.
+    Context {
+        /// Number of the context in the run, from 1; each later one is a compaction.
+        number: u64,
+        /// Why it begins.
+        why: Why,
+        /// The system prompt.
+        system: Content,
+        /// The tools that are offered, as JSON.
+        tools: Content,
+        /// A summary that stands in place of what was dropped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<Content>,
+        /// Events that stay in it: first and last sequence number of each stretch.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<(u64, u64)>,
+        /// Last tool result of each group among them in place of which a remark is sent.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cleared: Vec<u64>,
+        /// The remark.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        remark: String,
+        /// Messages, replies and tool results that are no longer sent.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<(u64, u64)>,
+        /// Tokens in the context before, as far as known.
+        before_tokens: u64,
+        /// Tokens in the new context, estimated.
+        after_tokens: u64,
+    },
+    /// The harness says something to the model.
+    Message {
+        /// What it is about.
+        kind: Kind,
+        /// What it says.
+        text: Content,
+    },
+    /// A model is about to be called. It is sent the context of this number and what was recorded since.
+    Call {
+        /// Number of the call in the run, from 1.
+        number: u64,
+        /// Turn that it belongs to, from 1.
+        turn: u64,
+        /// What for.
+        purpose: Purpose,
+        /// Number of the context that it is sent.
+        context: u64,
+        /// The most that it can cost.
+        estimate: Estimate,
+        /// What the run has spent before it.
+        spent: Spent,
+    },
+    /// A model has answered.
+    Reply {
+        /// Number of the call.
+        call: u64,
+        /// The answer, as JSON, in the form in which it is sent back.
+        message: Content,
+        /// Why it ends there.
+        stop: model::Stop,
+        /// What it used, as the provider counts.
+        usage: model::Usage,
+        /// What it took to get it: attempts that failed, and time lost with them.
+        #[serde(default, skip_serializing_if = "is_default")]
+        attempts: model::Attempts,
+        /// Price of both, in millionths of a dollar; 0 where the price is not known.
+        microdollars: u64,
+        /// Time from the call to the end of the answer.
+        milliseconds: u64,
+    },
+    /// A call of a model failed and gave no answer.
+    CallFailed {
+        /// Number of the call.
+        call: u64,
+        /// Why, and what it took.
+        failure: model::Failure,
+        /// Price of what it took, in millionths of a dollar.
+        microdollars: u64,
+        /// Time from the call to the failure.
+        milliseconds: u64,
+    },
+    /// A call was under way when an earlier session was cut off. Its answer is lost; what it can have cost at most is
+    /// counted as possible spend.
+    Unanswered {
+        /// Number of the call.
+        call: u64,
+    },
+    /// A file tool is about to change the workspace. What it is told stands in the reply that called it.
+    Edit {
+        /// Number in the run, in one series with commands.
+        number: u64,
+        /// Id of the tool call.
+        tool: String,
+    },
+    /// What a model is told about its tool call.
+    ToolResult {
+        /// Id of the tool call.
+        tool: String,
+        /// Name of the tool.
+        name: String,
+        /// What it is told: text, and stretches of what commands printed.
+        pieces: Vec<Piece>,
+        /// Whether the call went wrong.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        failed: bool,
+    },
+    /// These limits hold from here on.
+    Budget {
+        /// The limits.
+        limits: Budget,
+    },
+    /// The run waits until it is told to go on.
+    Pause,
+    /// It goes on.
+    Continue,
     /// The agent declares its work done.
     Submit {
         /// What it submits.
@@ -152,7 +286,7 @@ pub enum Event {
 
 impl Event {
     /// The type of every event, as it is written.
-    pub const TYPES: [&str; 9] = [
+    pub const TYPES: [&str; 20] = [
         "start",
         "attach",
         "command",
@@ -160,15 +294,36 @@ impl Event {
         "workspace",
         "oracle",
         "evaluate",
+        "context",
+        "message",
+        "call",
+        "reply",
+        "call-failed",
+        "unanswered",
+        "edit",
+        "tool-result",
+        "budget",
+        "pause",
+        "continue",
         "submit",
         "end",
     ];
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Who works on a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Agent {
+    /// A model, with the tools of this program.
+    Model,
     /// A person at a shell.
     Person,
     /// The commands of a recorded run, executed again.
@@ -217,6 +372,8 @@ pub enum Reason {
     Submitted,
     /// The agent left without submitting; the run can be taken up again.
     Left,
+    /// A limit of the run's budget is reached, named as in `turns`; with a higher one it can be taken up again.
+    Budget(String),
     /// It was stopped from outside; the run can be taken up again.
     Stopped,
     /// The harness or the machine failed, as this message says; the run can be taken up again.
@@ -316,11 +473,25 @@ pub struct NamedFile {
 
 /// Where a session writes down what happens, before it takes effect.
 pub trait Recorder {
-    /// Makes an event durable. When this fails, what the event announces must not happen.
-    fn record(&mut self, event: Event) -> Result<(), RecordError>;
+    /// Takes an event and gives its sequence number. It is durable after the next [`Recorder::flush`], in its place
+    /// before all later ones; until then, nothing that it tells of may have an effect outside.
+    fn note(&mut self, event: Event) -> Result<u64, RecordError>;
+
+    /// Makes all that was noted durable.
+    fn flush(&mut self) -> Result<(), RecordError>;
+
+    /// Makes an event durable, and all that was noted before it. When this fails, what the event announces must not
+    /// happen.
+    fn record(&mut self, event: Event) -> Result<(), RecordError> {
+        self.note(event)?;
+        self.flush()
+    }
 
     /// Keeps bytes that an event is to refer to. They are durable when this returns.
     fn content(&mut self, bytes: &[u8]) -> Result<Content, RecordError>;
+
+    /// The bytes behind a content that was kept before.
+    fn bytes(&self, content: &Content) -> Result<Vec<u8>, RecordError>;
 
     /// Keeps the workspace as it is, for the caller to record as [`Event::Workspace`]; `None` when it
     /// is still what was last recorded, also by an earlier session.
@@ -383,6 +554,50 @@ mod tests {
         check(r#"{"seq":9,"time":"2026-11-24T02:10:00.123Z","type":"end","reason":"submitted"}"#);
         check(
             r#"{"seq":10,"time":"2026-11-24T02:10:00.123Z","type":"end","reason":{"failed":"disk full"}}"#,
+        );
+    }
+
+    #[test]
+    fn format_2() {
+        let digest = "0123456789abcdef".repeat(4);
+        check(
+            r#"{"seq":1,"time":"2026-11-24T02:10:00.123Z","type":"start","format":2,"task":"gron/python","agent":"model","versions":{},"digests":{},"limits":{}}"#,
+        );
+        check(
+            r#"{"seq":2,"time":"2026-11-24T02:10:00.123Z","type":"attach","process":77,"boot":"b"}"#,
+        );
+        check(
+            r#"{"seq":3,"time":"2026-11-24T02:10:00.123Z","type":"command","number":1,"script":"make","directory":"/workspace","terminal":false,"tool":"call-1-1","background":true,"limit_milliseconds":300000}"#,
+        );
+        check(&format!(
+            r#"{{"seq":4,"time":"2026-11-24T02:10:00.123Z","type":"context","number":2,"why":"clear","system":"s","tools":{{"sha256":"{digest}","bytes":9000}},"summary":"what was done","kept":[[2,2],[90,99]],"cleared":[92],"remark":"gone","dropped":[[3,89]],"before_tokens":90,"after_tokens":40}}"#
+        ));
+        check(
+            r#"{"seq":5,"time":"2026-11-24T02:10:00.123Z","type":"message","kind":"go-on","text":"Go on."}"#,
+        );
+        check(
+            r#"{"seq":6,"time":"2026-11-24T02:10:00.123Z","type":"call","number":1,"turn":1,"purpose":"turn","context":1,"estimate":{"input-tokens":10,"output-tokens":20,"microdollars":30},"spent":{"tokens":0,"microdollars":0,"possible-tokens":5,"turns":0,"wall-milliseconds":7,"tool-milliseconds":0}}"#,
+        );
+        check(
+            r#"{"seq":7,"time":"2026-11-24T02:10:00.123Z","type":"reply","call":1,"message":"[]","stop":"tool-use","usage":{"input":10,"cache_read":0,"cache_write":0,"cache_write_hour":0,"output":5,"reasoning":0},"microdollars":9,"milliseconds":3}"#,
+        );
+        check(
+            r#"{"seq":8,"time":"2026-11-24T02:10:00.123Z","type":"call-failed","call":2,"failure":{"kind":"server","message":"","status":500,"spent":"nothing","attempts":{"failed":1,"waited_ms":20,"lost":{"input":0,"cache_read":0,"cache_write":0,"cache_write_hour":0,"output":0,"reasoning":0},"unknown":0}},"microdollars":0,"milliseconds":3}"#,
+        );
+        check(r#"{"seq":9,"time":"2026-11-24T02:10:00.123Z","type":"unanswered","call":3}"#);
+        check(
+            r#"{"seq":10,"time":"2026-11-24T02:10:00.123Z","type":"edit","number":4,"tool":"call-3-1"}"#,
+        );
+        check(
+            r#"{"seq":11,"time":"2026-11-24T02:10:00.123Z","type":"tool-result","tool":"call-1-1","name":"bash","pieces":[{"output":{"command":1,"from":0,"bytes":10}},{"text":"[exit status 1]"}],"failed":true}"#,
+        );
+        check(
+            r#"{"seq":12,"time":"2026-11-24T02:10:00.123Z","type":"budget","limits":{"tokens":1000,"wall-seconds":60}}"#,
+        );
+        check(r#"{"seq":13,"time":"2026-11-24T02:10:00.123Z","type":"pause"}"#);
+        check(r#"{"seq":14,"time":"2026-11-24T02:10:00.123Z","type":"continue"}"#);
+        check(
+            r#"{"seq":15,"time":"2026-11-24T02:10:00.123Z","type":"end","reason":{"budget":"turns"}}"#,
         );
     }
 

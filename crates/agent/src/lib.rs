@@ -6,13 +6,17 @@
 
 mod control;
 pub mod event;
+pub mod jobs;
+mod ledger;
 mod replay;
+pub mod scaffold;
 mod session;
 mod terminal;
 
 pub use control::{Evaluation, Evaluator};
+pub use ledger::Ledger;
 pub use replay::{
-    Archive, Deviation, Recorded, RecordedResult, ReplayError, Step, recorded, repeat,
+    Archive, Deed, Deviation, Recorded, RecordedResult, ReplayError, Step, recorded, repeat,
 };
-pub use session::{CommandOutcome, Error, Session, Setting, TASK, WORKSPACE};
+pub use session::{CommandOutcome, Error, Request, Session, Setting, TASK, WORKSPACE};
 pub use terminal::Terminal;

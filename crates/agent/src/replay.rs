@@ -1,21 +1,51 @@
 //! A recorded run's commands, executed again in a fresh sandbox, and what came out differently.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
+
+use model::Block;
 
 use crate::event::{Content, Ending, Entry, Event, TreeHash};
-use crate::session::{Error, Session};
+use crate::scaffold::{self, Told};
+use crate::session::{Error, Request, Session};
 
 /// A recorded command with its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// Number in the run.
     pub number: u64,
-    /// What the shell was given.
-    pub script: Vec<u8>,
+    /// What was done.
+    pub deed: Deed,
+    /// Whether it had a terminal.
+    pub terminal: bool,
     /// How it ended; `None` when the run was cut off before that.
     pub result: Option<RecordedResult>,
     /// The workspace afterwards, when the command changed it.
     pub tree: Option<TreeHash>,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// A shell was given a script.
+    Command {
+        /// The script.
+        script: Vec<u8>,
+        /// Whether a model's tool call asked for it.
+        of_a_tool: bool,
+        /// Whether it was started as a job.
+        background: bool,
+        /// Time that it was given, if that was not the session's limit.
+        limit: Option<Duration>,
+    },
+    /// A model changed a file.
+    Edit {
+        /// What the tool was called with.
+        arguments: String,
+        /// What the model was told.
+        told: Option<String>,
+    },
 }
 
 /// How a recorded command ended.
@@ -33,30 +63,75 @@ pub struct RecordedResult {
     pub terminal: bool,
 }
 
-/// Collects the commands of a journal, in order.
+/// Collects the commands and edits of a journal, in order.
 ///
 /// # Errors
-/// The first error of the entries.
-pub fn recorded<E>(
+/// The first error of the entries, and what the archive says.
+pub fn recorded<E: From<String>>(
     entries: impl IntoIterator<Item = Result<Entry, E>>,
+    archive: &dyn Archive,
 ) -> Result<Vec<Recorded>, E> {
-    let mut commands: Vec<(Recorded, bool)> = Vec::new();
+    let mut deeds: Vec<Recorded> = Vec::new();
+    let mut calls: HashMap<String, String> = HashMap::new();
+    let mut edits: HashMap<String, usize> = HashMap::new();
     for entry in entries {
         match entry?.event {
+            Event::Reply { message, .. } => {
+                let blocks: Vec<Block> = serde_json::from_slice(&archive.bytes(&message)?)
+                    .map_err(|error| error.to_string())?;
+                calls.clear();
+                for block in blocks {
+                    if let Block::ToolCall { id, arguments, .. } = block {
+                        calls.insert(id, arguments);
+                    }
+                }
+            }
             Event::Command {
                 number,
                 script,
                 terminal,
+                tool,
+                background,
+                limit_milliseconds,
                 ..
-            } => commands.push((
-                Recorded {
-                    number,
+            } => deeds.push(Recorded {
+                number,
+                deed: Deed::Command {
                     script: script.0,
-                    result: None,
-                    tree: None,
+                    of_a_tool: tool.is_some(),
+                    background,
+                    limit: limit_milliseconds.map(Duration::from_millis),
                 },
                 terminal,
-            )),
+                result: None,
+                tree: None,
+            }),
+            Event::Edit { number, tool } => {
+                edits.insert(tool.clone(), deeds.len());
+                deeds.push(Recorded {
+                    number,
+                    deed: Deed::Edit {
+                        arguments: calls.get(&tool).cloned().unwrap_or_default(),
+                        told: None,
+                    },
+                    terminal: false,
+                    result: None,
+                    tree: None,
+                });
+            }
+            Event::ToolResult { tool, pieces, .. } => {
+                if let Some(index) = edits.remove(&tool)
+                    && let Deed::Edit { told, .. } = &mut deeds[index].deed
+                {
+                    let text = Told::again(
+                        // What is told of the budget is not of the edit.
+                        &pieces[..pieces.len().min(1)],
+                        |content| archive.bytes(content),
+                        |_| Ok::<_, String>(Vec::new()),
+                    )?;
+                    *told = Some(text);
+                }
+            }
             Event::Result {
                 number,
                 ending,
@@ -65,33 +140,29 @@ pub fn recorded<E>(
                 interactive,
                 ..
             } => {
-                if let Some((command, terminal)) = commands
-                    .iter_mut()
-                    .rev()
-                    .find(|(command, _)| command.number == number)
-                {
-                    command.result = Some(RecordedResult {
+                if let Some(deed) = find(&mut deeds, number) {
+                    deed.result = Some(RecordedResult {
                         ending,
                         stdout,
                         stderr,
                         interactive,
-                        terminal: *terminal,
+                        terminal: deed.terminal,
                     });
                 }
             }
             Event::Workspace { number, tree } => {
-                if let Some((command, _)) = commands
-                    .iter_mut()
-                    .rev()
-                    .find(|(command, _)| command.number == number)
-                {
-                    command.tree = Some(tree);
+                if let Some(deed) = find(&mut deeds, number) {
+                    deed.tree = Some(tree);
                 }
             }
             _ => {}
         }
     }
-    Ok(commands.into_iter().map(|(command, _)| command).collect())
+    Ok(deeds)
+}
+
+fn find(deeds: &mut [Recorded], number: u64) -> Option<&mut Recorded> {
+    deeds.iter_mut().rev().find(|deed| deed.number == number)
 }
 
 /// Where a replay differs from the record.
@@ -163,6 +234,45 @@ pub fn repeat(
         number: command.number,
         error,
     };
+    let mut deviations = Vec::new();
+    let mut compare = |what, recorded: Vec<u8>, replayed: Vec<u8>| {
+        if recorded != replayed {
+            deviations.push(Deviation {
+                number: command.number,
+                what,
+                recorded,
+                replayed,
+            });
+        }
+    };
+    let request = match &command.deed {
+        Deed::Edit { arguments, told } => {
+            let Some(told) = told else {
+                return Ok(Step::CutOff);
+            };
+            let now = scaffold::edit_again(session, arguments)?;
+            // The record's piece may go on with a line about the budget.
+            if !told.starts_with(&now) {
+                compare("answer", told.clone().into_bytes(), now.into_bytes());
+            }
+            if let Some(tree) = command.tree {
+                compare("workspace", tree.to_string().into_bytes(), now_at(session));
+            }
+            return Ok(Step::Ran(deviations));
+        }
+        Deed::Command {
+            script,
+            of_a_tool,
+            background,
+            limit,
+        } => Request {
+            script,
+            tool: None,
+            wall: *limit,
+            merged: *of_a_tool,
+            background: *background,
+        },
+    };
     let Some(result) = &command.result else {
         return Ok(Step::CutOff);
     };
@@ -179,18 +289,7 @@ pub fn repeat(
             Step::Restored
         });
     }
-    let outcome = session.command(&command.script, b"", &mut |_, _| {})?;
-    let mut deviations = Vec::new();
-    let mut compare = |what, recorded: Vec<u8>, replayed: Vec<u8>| {
-        if recorded != replayed {
-            deviations.push(Deviation {
-                number: command.number,
-                what,
-                recorded,
-                replayed,
-            });
-        }
-    };
+    let outcome = session.run(&request, b"", &mut |_, _| {})?;
     compare("status", describe(result.ending), describe(outcome.ending));
     // A terminal's single stream depends on its size and on echo: only what it left is compared.
     if !result.terminal {
@@ -206,13 +305,14 @@ pub fn repeat(
         );
     }
     if let Some(tree) = command.tree {
-        let now = session
-            .tree()
-            .map(|tree| tree.to_string())
-            .unwrap_or_default();
-        compare("workspace", tree.to_string().into_bytes(), now.into_bytes());
+        compare("workspace", tree.to_string().into_bytes(), now_at(session));
     }
     Ok(Step::Ran(deviations))
+}
+
+fn now_at(session: &Session) -> Vec<u8> {
+    let tree = session.tree().map(|tree| tree.to_string());
+    tree.unwrap_or_default().into_bytes()
 }
 
 fn describe(ending: Ending) -> Vec<u8> {

@@ -2,7 +2,7 @@
 //!
 //! Architecture invariant: a session is given no hidden case and no way to name one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -10,14 +10,16 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use oracle::{Broker, Call, Reference, Shared};
 use sandbox::{Collect, Command, Conditions, Limits, Mount, Source, Spec, Syscalls, Worker};
 
 use crate::control::{self, Control, Evaluator};
-use crate::event::{Bytes, Ending, Event, Reason, RecordError, Recorder};
+use crate::event::{Bytes, Ending, Event, Reason, RecordError};
+use crate::jobs;
+use crate::ledger::Ledger;
 
 /// Where the work is.
 pub const WORKSPACE: &str = "/workspace";
@@ -33,6 +35,8 @@ const STATE: &str = "/tmp/.shell";
 const ORACLE_BIN: &str = "/oracle/bin";
 /// Open descriptors of a tool.
 const OPEN_FILES: u64 = 4096;
+/// Processor time of what has no limit of its own.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Processes and threads of all tools together.
 const PROCESSES: u64 = 512;
 
@@ -106,23 +110,39 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, Error> {
     })
 }
 
-/// What sessions, broker and controls write to.
-pub(crate) struct Book {
-    pub(crate) recorder: Box<dyn Recorder + Send>,
-    pub(crate) command: Option<u64>,
-    /// Calls of the reference, recorded with the result of the command that made them: they change
-    /// nothing outside the sandbox, so nothing waits for each of them to be durable.
-    pub(crate) calls: Vec<Event>,
-    pub(crate) submitted: bool,
+/// What is to be run, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// What the shell is given.
+    pub script: &'a [u8],
+    /// Tool call that asks for it.
+    pub tool: Option<&'a str>,
+    /// Time that it may take instead of the session's limit.
+    pub wall: Option<Duration>,
+    /// Whether standard error goes where standard output goes.
+    pub merged: bool,
+    /// Whether it is started as a job, which goes on while other commands run.
+    pub background: bool,
 }
 
-pub(crate) fn open_book(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
-    book.lock().unwrap_or_else(PoisonError::into_inner)
+impl<'a> Request<'a> {
+    /// A script with nothing special about it.
+    pub fn plain(script: &'a [u8]) -> Self {
+        Request {
+            script,
+            tool: None,
+            wall: None,
+            merged: false,
+            background: false,
+        }
+    }
 }
 
 /// What a command did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandOutcome {
+    /// Its number in the run.
+    pub number: u64,
     /// How it ended.
     pub ending: Ending,
     /// Standard output.
@@ -131,15 +151,25 @@ pub struct CommandOutcome {
     pub stderr: Vec<u8>,
     /// Working directory after it.
     pub directory: PathBuf,
+    /// Jobs in the background that have ended since the last command, with their status.
+    pub finished: Vec<(u64, String)>,
+    /// Why the workspace could not be recorded after it, when a tool call asked for it.
+    pub unrecorded: Option<String>,
+    /// Time that it took.
+    pub elapsed: Duration,
 }
 
 /// An agent's sandbox at work. Dropping it ends everything inside.
 pub struct Session {
     setting: Setting,
     worker: Worker,
-    book: Arc<Mutex<Book>>,
+    ledger: Ledger,
     directory: PathBuf,
     number: u64,
+    /// Jobs in the background that are not known to have ended.
+    jobs: BTreeSet<u64>,
+    /// Whether the command under way is a model's.
+    of_a_tool: bool,
     _broker: Broker,
     _control: Control,
     _sockets: tempfile::TempDir,
@@ -153,7 +183,7 @@ impl Session {
     /// When a sandbox cannot be built or a directory of the run cannot be prepared.
     pub fn open(
         setting: Setting,
-        recorder: Box<dyn Recorder + Send>,
+        ledger: Ledger,
         evaluator: Arc<dyn Evaluator>,
         number: u64,
         directory: PathBuf,
@@ -177,12 +207,6 @@ impl Session {
             &std::env::temp_dir(),
             tempfile::Builder::new().prefix("mirrorcode-").tempdir(),
         )?;
-        let book = Arc::new(Mutex::new(Book {
-            recorder,
-            command: None,
-            calls: Vec::new(),
-            submitted: false,
-        }));
         let listen = |name: &str| -> Result<(PathBuf, UnixListener), Error> {
             let path = sockets.path().join(name);
             let listener = at(&path, UnixListener::bind(&path))?;
@@ -264,34 +288,46 @@ impl Session {
                 writable: false,
             },
         ];
-        let calls = Arc::clone(&book);
+        let calls = ledger.clone();
         let record = Arc::new(move |call: Call| {
-            let mut book = open_book(&calls);
+            let mut book = calls.open();
             let event = control::oracle_event(book.command, call);
             book.calls.push(event);
         });
         let broker = Broker::start(oracle_socket, setting.reference.clone(), shared, record)?;
         let control = Control::start(
             controls,
-            Arc::clone(&book),
+            ledger.clone(),
             evaluator,
             setting.workspace.clone(),
         );
         Ok(Session {
             setting,
             worker,
-            book,
+            ledger,
             directory,
             number,
+            jobs: BTreeSet::new(),
+            of_a_tool: false,
             _broker: broker,
             _control: control,
             _sockets: sockets,
         })
     }
 
+    /// The run's record.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The workspace on the host.
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
     /// Whether the work has been submitted.
     pub fn is_submitted(&self) -> bool {
-        open_book(&self.book).submitted
+        self.ledger.is_submitted()
     }
 
     /// Where the next command starts.
@@ -315,10 +351,25 @@ impl Session {
         stdin: &[u8],
         live: &mut dyn FnMut(u8, &[u8]),
     ) -> Result<CommandOutcome, Error> {
-        self.begin(script, false)?;
+        let outcome = self.run(&Request::plain(script), stdin, live)?;
+        self.ledger.flush()?;
+        Ok(outcome)
+    }
+
+    /// Runs a script as a request says. Its result is noted, and durable with what is recorded next.
+    ///
+    /// # Errors
+    /// As [`Session::command`].
+    pub fn run(
+        &mut self,
+        request: &Request<'_>,
+        stdin: &[u8],
+        live: &mut dyn FnMut(u8, &[u8]),
+    ) -> Result<CommandOutcome, Error> {
+        self.begin(request, false)?;
         let start = std::time::Instant::now();
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let command = self.shell(script, false);
+        let command = self.shell(request, false);
         let outcome = self
             .worker
             .run_streaming(&command, stdin, &mut |stream, bytes| {
@@ -342,23 +393,37 @@ impl Session {
         script: &[u8],
         terminal: &mut crate::terminal::Terminal,
     ) -> Result<CommandOutcome, Error> {
-        self.begin(script, true)?;
+        let request = Request::plain(script);
+        self.begin(&request, true)?;
         let start = std::time::Instant::now();
-        let command = self.shell(script, true);
+        let command = self.shell(&request, true);
         let (outcome, printed, typed) = terminal.run(&mut self.worker, &command)?;
-        self.end(outcome, printed, Vec::new(), typed, start.elapsed())
+        let outcome = self.end(outcome, printed, Vec::new(), typed, start.elapsed())?;
+        self.ledger.flush()?;
+        Ok(outcome)
     }
 
-    fn begin(&mut self, script: &[u8], terminal: bool) -> Result<(), Error> {
+    /// Takes the next number, for something that is not a command.
+    pub(crate) fn next_number(&mut self) -> u64 {
         self.number += 1;
-        let mut book = open_book(&self.book);
+        self.number
+    }
+
+    fn begin(&mut self, request: &Request<'_>, terminal: bool) -> Result<(), Error> {
+        let number = self.next_number();
+        let mut book = self.ledger.open();
         book.recorder.record(Event::Command {
-            number: self.number,
-            script: Bytes(script.to_vec()),
+            number,
+            script: Bytes(request.script.to_vec()),
             directory: Bytes(self.directory.as_os_str().as_bytes().to_vec()),
             terminal,
+            tool: request.tool.map(str::to_owned),
+            background: request.background,
+            limit_milliseconds: request.wall.map(|wall| wall.as_millis() as u64),
         })?;
-        book.command = Some(self.number);
+        book.command = Some(number);
+        drop(book);
+        self.of_a_tool = request.tool.is_some();
         Ok(())
     }
 
@@ -370,26 +435,31 @@ impl Session {
         interactive: bool,
         elapsed: Duration,
     ) -> Result<CommandOutcome, Error> {
-        // The agent writes this file as it likes: what is no path, or is none any more, is as if it had not been
-        // written, and never keeps the next command from starting.
-        self.directory = match outcome.files.into_iter().next() {
-            Some(file) if file.bytes.starts_with(b"/") && !file.bytes.contains(&0) => {
-                PathBuf::from(OsString::from_vec(file.bytes))
+        let mut finished = Vec::new();
+        for file in outcome.files {
+            if file.path == Path::new(STATE).join("directory") {
+                // The agent writes this file as it likes: what is no path, or is none any more, is as if it had not
+                // been written, and never keeps the next command from starting.
+                self.directory = if file.bytes.starts_with(b"/") && !file.bytes.contains(&0) {
+                    PathBuf::from(OsString::from_vec(file.bytes))
+                } else {
+                    PathBuf::from(WORKSPACE)
+                };
+            } else if let Some(job) = jobs::number(&file.path).filter(|job| self.jobs.remove(job)) {
+                finished.push((job, String::from_utf8_lossy(&file.bytes).trim().to_owned()));
             }
-            Some(_) => PathBuf::from(WORKSPACE),
-            None => std::mem::take(&mut self.directory),
-        };
+        }
         let ending = control::ending(outcome.ending);
-        let mut book = open_book(&self.book);
+        let mut book = self.ledger.open();
         book.command = None;
         for call in std::mem::take(&mut book.calls) {
-            book.recorder.record(call)?;
+            book.recorder.note(call)?;
         }
         let (out, err) = (
             book.recorder.content(&stdout)?,
             book.recorder.content(&stderr)?,
         );
-        book.recorder.record(Event::Result {
+        book.recorder.note(Event::Result {
             number: self.number,
             ending,
             stdout: out,
@@ -398,17 +468,21 @@ impl Session {
             interactive,
             milliseconds: elapsed.as_millis() as u64,
         })?;
-        if let Some(tree) = book.recorder.snapshot(&self.setting.workspace)? {
-            book.recorder.record(Event::Workspace {
-                number: self.number,
-                tree,
-            })?;
-        }
+        drop(book);
+        let unrecorded = match self.ledger.snapshot(&self.setting.workspace, self.number) {
+            // A model can be told, and can change it.
+            Err(error @ RecordError::Workspace(_)) if self.of_a_tool => Some(chain(&error)),
+            kept => kept.map(|()| None)?,
+        };
         Ok(CommandOutcome {
+            number: self.number,
             ending,
             stdout,
             stderr,
             directory: self.directory.clone(),
+            finished,
+            unrecorded,
+            elapsed,
         })
     }
 
@@ -417,19 +491,13 @@ impl Session {
     /// # Errors
     /// When it cannot be recorded.
     pub fn record_workspace(&mut self) -> Result<(), Error> {
-        let mut book = open_book(&self.book);
-        if let Some(tree) = book.recorder.snapshot(&self.setting.workspace)? {
-            book.recorder.record(Event::Workspace {
-                number: self.number,
-                tree,
-            })?;
-        }
-        Ok(())
+        self.ledger.snapshot(&self.setting.workspace, self.number)?;
+        Ok(self.ledger.flush()?)
     }
 
     /// The workspace as last recorded.
     pub fn tree(&self) -> Option<crate::event::TreeHash> {
-        open_book(&self.book).recorder.tree()
+        self.ledger.tree()
     }
 
     /// Ends the session.
@@ -437,13 +505,10 @@ impl Session {
     /// # Errors
     /// When the end cannot be recorded.
     pub fn close(self, reason: Reason) -> Result<(), Error> {
-        open_book(&self.book)
-            .recorder
-            .record(Event::End { reason })?;
-        Ok(())
+        Ok(self.ledger.record(Event::End { reason })?)
     }
 
-    fn shell(&self, script: &[u8], terminal: bool) -> Command {
+    fn shell(&mut self, request: &Request<'_>, terminal: bool) -> Command {
         let mut env: BTreeMap<OsString, OsString> = self
             .setting
             .environment
@@ -463,27 +528,47 @@ impl Session {
         if terminal && let Some(kind) = std::env::var_os("TERM") {
             env.insert("TERM".into(), kind);
         }
+        let mut collect = vec![Collect {
+            path: format!("{STATE}/directory").into(),
+            bytes: 4096,
+        }];
+        collect.extend(self.jobs.iter().map(|job| Collect {
+            path: jobs::status(*job),
+            bytes: 64,
+        }));
+        let wrapper = if request.background {
+            self.jobs.insert(self.number);
+            jobs::WRAPPER.to_owned()
+        } else if request.merged {
+            format!("exec 2>&1\n{WRAPPER}")
+        } else {
+            WRAPPER.to_owned()
+        };
+        let wall = request.wall.unwrap_or(self.setting.command_wall);
         Command {
             program: "/bin/bash".into(),
             argv: vec![
                 "bash".into(),
                 "--norc".into(),
                 "-c".into(),
-                WRAPPER.into(),
+                wrapper.into(),
                 "bash".into(),
-                OsString::from_vec(script.to_vec()),
+                OsString::from_vec(request.script.to_vec()),
                 self.directory.clone().into(),
+                self.number.to_string().into(),
             ],
             env: env.into_iter().collect(),
             cwd: "/".into(),
             files: Vec::new(),
-            collect: vec![Collect {
-                path: format!("{STATE}/directory").into(),
-                bytes: 4096,
-            }],
+            collect,
             limits: Limits {
-                wall: self.setting.command_wall,
-                cpu: self.setting.command_wall,
+                wall,
+                // Jobs in the background inherit it, and have no end of their own.
+                cpu: if request.background {
+                    FOREVER
+                } else {
+                    self.setting.command_wall.max(wall)
+                },
                 output: self.setting.command_output,
                 file_size: 4 << 30,
                 open_files: OPEN_FILES,

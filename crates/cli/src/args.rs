@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::units;
 
 /// Rebuild whole programs from their behaviour alone: make tasks, work on them, score the result.
 #[derive(Debug, Parser)]
@@ -77,6 +79,17 @@ pub(crate) enum Command {
     Image(ImageCommand),
     /// Work on a task by hand, in the agent's sandbox
     Shell(ShellArgs),
+    /// Let a model work on tasks, and score what it leaves
+    Run(Box<RunArgs>),
+    /// Go on with a run that was stopped, cut off, or out of budget
+    Resume(ResumeArgs),
+    /// End a run that is under way; it can be resumed
+    Stop {
+        /// Run, by id or directory
+        run: String,
+    },
+    /// Look on while a run is under way
+    Watch(WatchArgs),
     /// Build a submission, run every case, give the verdict
     Score(ScoreArgs),
     /// Run the commands of a recorded run again, and say where it differs
@@ -163,13 +176,189 @@ pub(crate) struct ShellArgs {
     pub(crate) command_limit: u64,
 }
 
+/// Limits of a run; what is not named is not limited.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LimitArgs {
+    /// Dollars that all calls of the model may cost
+    #[arg(long, value_name = "DOLLARS", value_parser = units::dollars, help_heading = "Budget")]
+    pub(crate) cost_limit: Option<u64>,
+    /// Tokens of all calls together, such as 50M
+    #[arg(long, value_name = "TOKENS", value_parser = units::count, help_heading = "Budget")]
+    pub(crate) token_limit: Option<u64>,
+    /// Time at work, such as 12h
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
+    pub(crate) time_limit: Option<u64>,
+    /// Time at work without pauses and waiting for rate limits, such as 12h
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
+    pub(crate) active_limit: Option<u64>,
+    /// Answers of the model
+    #[arg(long, value_name = "TURNS", value_parser = units::count, help_heading = "Budget")]
+    pub(crate) turn_limit: Option<u64>,
+    /// Time in which tools run, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
+    pub(crate) tool_limit: Option<u64>,
+}
+
+/// What is done when the context is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompactionArg {
+    /// The model writes a summary; the task and the last turns stay
+    Summary,
+    /// Tool results are cleared, oldest first
+    Clear,
+    /// The oldest turns are dropped
+    Trim,
+    /// Nothing, until the provider refuses
+    Provider,
+}
+
+/// How a model is called.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// Address of the model's server
+    #[arg(long, value_name = "URL", help_heading = "Model")]
+    pub(crate) base_url: Option<String>,
+    /// File with the model's key [default: the provider's variable, such as ANTHROPIC_API_KEY]
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// File with prices that go before those that are built in
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub(crate) prices: Option<PathBuf>,
+    /// What is done when the context is full [default: summary]
+    #[arg(long, value_name = "HOW", help_heading = "Model")]
+    pub(crate) compaction: Option<CompactionArg>,
+    /// Tokens at which the context is full [default: 150k, or less where the model reads less]
+    #[arg(long, value_name = "TOKENS", value_parser = units::count, help_heading = "Model")]
+    pub(crate) compact_at: Option<u64>,
+    /// Most tokens of one answer [default: 16k]
+    #[arg(long, value_name = "TOKENS", value_parser = units::count, help_heading = "Model")]
+    pub(crate) max_output: Option<u64>,
+    /// How much to think: `off`, a number of tokens, or a word of the provider's, such as `high`
+    #[arg(long, value_name = "HOW", help_heading = "Model")]
+    pub(crate) thinking: Option<String>,
+    /// Seconds that one command may take [default: 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Model")]
+    pub(crate) command_limit: Option<u64>,
+}
+
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct RunArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RunCommand>,
+    /// Tasks, written target/language; or targets: a name, a pattern such as `g*`, `size:S`, `domain:NAME`
+    #[arg(required = true, value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+    /// Languages for targets that are named without one; `all` for all that a target has
+    #[arg(long, value_name = "LANGUAGE", value_delimiter = ',')]
+    pub(crate) language: Vec<String>,
+    /// Model, such as `anthropic/NAME`, `openai/NAME`, `compatible/NAME`; `scripted:FILE`, `replay:RUN`
+    #[arg(long, value_name = "MODEL", required = true)]
+    pub(crate) model: Option<String>,
+    /// Runs of each task
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) attempts: u32,
+    /// Runs at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) parallel: u16,
+    /// Root filesystem for the agent instead of the language's image
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rootfs: Option<PathBuf>,
+    /// Leave the scoring for later
+    #[arg(long)]
+    pub(crate) no_score: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) how: ModelArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// Show a run: its turns, what they cost, and where it stands
+    Show(ShowArgs),
+    /// Go on with a run that was stopped, cut off, or out of budget
+    Resume(ResumeArgs),
+    /// End a run that is under way; it can be resumed
+    Stop {
+        /// Run, by id or directory
+        run: String,
+    },
+    /// Let a run wait before its next step
+    Pause {
+        /// Run, by id or directory
+        run: String,
+    },
+    /// Let a run go on that waits
+    Continue {
+        /// Run, by id or directory
+        run: String,
+    },
+    /// Change the limits of a run, also while it is under way
+    Limit {
+        /// Run, by id or directory
+        run: String,
+        #[command(flatten)]
+        limits: LimitArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Run, by id or directory
+    pub(crate) run: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// Run, by id or directory
+    pub(crate) run: String,
+    /// Another model
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Leave the scoring for later
+    #[arg(long)]
+    pub(crate) no_score: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) how: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Run, by id or directory
+    pub(crate) run: String,
+    /// Print where it stands, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print JSON Lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ScoreArgs {
-    /// Task, written target/language; with --prebuilt, the target alone
+    /// Task, written target/language; with --prebuilt, the target alone; or a run, by id or directory
     pub(crate) task: String,
     /// Directory of the submission, or a run, by id or directory
-    #[arg(required_unless_present = "prebuilt")]
     pub(crate) submission: Option<PathBuf>,
+    /// Score a run's workspace as it was after this turn; in a run without turns, after this command
+    #[arg(long, value_name = "TURN", conflicts_with_all = ["prebuilt", "curve"])]
+    pub(crate) at: Option<u64>,
+    /// Score a run's workspace at this many instants from its beginning to its end
+    #[arg(long, value_name = "POINTS", num_args = 0..=1, default_missing_value = "20", conflicts_with_all = ["prebuilt", "reveal_hidden", "out"],
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) curve: Option<u16>,
     /// Score a finished program: `reference`, `package:NAME:/path/in/it`, or a path
     #[arg(long, value_name = "PROGRAM", conflicts_with = "submission")]
     pub(crate) prebuilt: Option<String>,

@@ -59,6 +59,13 @@ impl From<sandbox::Error> for Failure {
     }
 }
 
+/// What is wrong with a record.
+impl From<String> for Failure {
+    fn from(error: String) -> Self {
+        Failure::usage(error)
+    }
+}
+
 /// What a command that did its work answers.
 pub(crate) type Answer = Result<u8, Failure>;
 

@@ -1,19 +1,28 @@
 //! The mirrorcode program: arguments, progress, exit codes. What it does is done in the crates beside it.
 
 mod args;
+mod choose;
 mod context;
+mod curve;
 mod doctor;
 mod evaluate;
 mod exit;
 mod images;
+mod models;
+mod orders;
+mod plan;
+mod ready;
 mod replay;
+mod run;
 mod runs;
 mod score;
 mod shell;
 mod target;
 mod task;
 mod terminal;
+mod units;
 mod verdict;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -43,6 +52,10 @@ fn main() -> ExitCode {
         Command::Target(command) => target::run(&context, &command),
         Command::Image(command) => images::run(&context, &command),
         Command::Shell(arguments) => shell::run(&context, &arguments),
+        Command::Run(arguments) => run::run(&context, &arguments),
+        Command::Resume(arguments) => run::resume(&context, &arguments),
+        Command::Stop { run } => orders::stop(&context, &run),
+        Command::Watch(arguments) => watch::run(&context, &arguments),
         Command::Score(arguments) => score::run(&context, &arguments),
         Command::Replay(arguments) => replay::run(&context, &arguments),
         Command::Runs(arguments) => runs::run(&context, &arguments),

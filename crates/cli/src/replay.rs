@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use agent::event::{Content, TreeHash};
-use agent::{Archive, Deviation, Step};
+use agent::{Archive, Deviation, Ledger, Step};
 use run::{Header, Known, Run, Store};
 use serde_json::json;
 use similar::TextDiff;
@@ -11,7 +11,7 @@ use similar::TextDiff;
 use crate::args::ReplayArgs;
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
-use crate::shell;
+use crate::ready::{self, Place};
 use crate::terminal::{self, Progress};
 
 /// Differences that are shown in full.
@@ -56,9 +56,12 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
     let entries = run::read(&recorded_in)?;
     let task = entries.header().task.clone();
     let was = entries.header().digests.clone();
-    let commands = agent::recorded(entries)?;
+    let texts = Record {
+        store: Store::open(&recorded_in, Known::nothing()),
+    };
+    let commands = agent::recorded(entries.map(|entry| entry.map_err(Failure::from)), &texts)?;
 
-    let ready = shell::prepare(context, &task, None)?;
+    let ready = ready::prepare(context, &task, None)?;
     let digests = ready.digests(context)?;
     for (name, digest) in &was {
         if digests.get(name).is_some_and(|now| now != digest) {
@@ -85,14 +88,15 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
     };
     let recorder = Run::open(&directory, known, run::Limits::WORKSPACE)?.run;
     let workspace = directory.join("workspace");
-    let mut session = ready.open(
-        context,
-        &directory,
-        Box::new(recorder),
-        0,
-        PathBuf::from(agent::WORKSPACE),
-        COMMAND_LIMIT,
-    )?;
+    let place = Place {
+        directory: &directory,
+        number: 0,
+        cwd: PathBuf::from(agent::WORKSPACE),
+        command_limit: COMMAND_LIMIT,
+        jobs: context.jobs(),
+        stop: &context.interrupted,
+    };
+    let mut session = ready.open(&place, Ledger::new(Box::new(recorder)))?;
     session.record_workspace()?;
 
     let mut progress = Progress::new();

@@ -1,6 +1,10 @@
 //! `mirrorcode runs`: what runs there are, and what happened in one.
 
-use agent::event::{Event, Reason};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use agent::event::{Estimate, Event, Reason, Spent};
+use agent::scaffold::{count, dollars};
 use serde_json::json;
 
 use crate::args::RunsArgs;
@@ -17,9 +21,14 @@ struct Facts {
     best: Option<(u64, u64)>,
     milliseconds: u64,
     state: &'static str,
+    model: Option<String>,
+    turns: u64,
+    contexts: u64,
+    spent: Spent,
+    waiting: Option<Estimate>,
 }
 
-fn facts(directory: &std::path::Path) -> Result<Facts, Failure> {
+fn facts(directory: &Path) -> Result<Facts, Failure> {
     let mut facts = Facts {
         state: "open",
         ..Facts::default()
@@ -46,13 +55,59 @@ fn facts(directory: &std::path::Path) -> Result<Facts, Failure> {
                     Reason::Left => "left",
                     Reason::Stopped => "stopped",
                     Reason::Failed(_) => "failed",
+                    Reason::Budget(_) => "budget",
                 }
             }
             Event::Attach { .. } => facts.state = "open",
+            Event::Start { options, .. } => facts.model = options.get("model").cloned(),
+            Event::Context { .. } => facts.contexts += 1,
+            Event::Call {
+                spent, estimate, ..
+            } => {
+                facts.turns = spent.turns;
+                facts.spent = spent;
+                facts.waiting = Some(estimate);
+            }
+            Event::Reply {
+                usage,
+                microdollars,
+                ..
+            } => {
+                facts.turns += 1;
+                facts.spent.tokens += usage.total();
+                facts.spent.microdollars += microdollars;
+                facts.waiting = None;
+            }
+            Event::CallFailed { .. } => facts.waiting = None,
+            Event::Unanswered { .. } => facts.unanswered(),
             _ => {}
         }
     }
+    if facts.state == "open" && !run::is_open(directory) {
+        facts.state = "cut-off";
+        facts.unanswered();
+    }
     Ok(facts)
+}
+
+impl Facts {
+    /// The answer to the last call never came: it may have cost what was estimated.
+    fn unanswered(&mut self) {
+        if let Some(estimate) = self.waiting.take() {
+            self.spent.possible_tokens += estimate.input_tokens + estimate.output_tokens;
+            self.spent.possible_microdollars += estimate.microdollars;
+        }
+    }
+}
+
+/// The options that a run was begun with.
+pub(crate) fn options(directory: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    for entry in run::read(directory)? {
+        if let Event::Start { options, .. } = entry?.event {
+            return Ok(options);
+        }
+    }
+    Ok(BTreeMap::new())
 }
 
 fn row(id: &str, task: &str, facts: &Facts) -> serde_json::Value {
@@ -65,13 +120,18 @@ fn row(id: &str, task: &str, facts: &Facts) -> serde_json::Value {
         "evaluations": facts.evaluations,
         "best": facts.best.map(|(passed, total)| json!({ "passed": passed, "total": total })),
         "command_seconds": facts.milliseconds as f64 / 1000.0,
+        "model": facts.model,
+        "turns": facts.turns,
+        "contexts": facts.contexts,
+        "tokens": facts.spent.tokens,
+        "dollars": facts.spent.microdollars as f64 / 1e6,
+        "possible_dollars": facts.spent.possible_microdollars as f64 / 1e6,
     })
 }
 
 pub(crate) fn run(context: &Context, arguments: &RunsArgs) -> Answer {
     if let Some(run) = &arguments.run {
-        let directory = context.run_directory(run)?;
-        return one(&directory, arguments.json);
+        return show(context, run, arguments.json);
     }
     let listed = run::list(context.runs())?;
     let mut rows = Vec::new();
@@ -95,6 +155,8 @@ pub(crate) fn run(context: &Context, arguments: &RunsArgs) -> Answer {
         "task",
         "state",
         "commands",
+        "turns",
+        "dollars",
         "oracle calls",
         "best evaluation",
     ]);
@@ -104,6 +166,16 @@ pub(crate) fn run(context: &Context, arguments: &RunsArgs) -> Answer {
             task.clone(),
             facts.state.to_owned(),
             facts.commands.to_string(),
+            if facts.model.is_some() {
+                facts.turns.to_string()
+            } else {
+                "-".to_owned()
+            },
+            if facts.model.is_some() {
+                dollars(facts.spent.microdollars)
+            } else {
+                "-".to_owned()
+            },
             facts.oracle_calls.to_string(),
             facts.best.map_or_else(
                 || "-".to_owned(),
@@ -115,13 +187,16 @@ pub(crate) fn run(context: &Context, arguments: &RunsArgs) -> Answer {
     Ok(exit::DONE)
 }
 
-fn one(directory: &std::path::Path, as_json: bool) -> Answer {
+/// What happened in one run.
+pub(crate) fn show(context: &Context, run: &str, as_json: bool) -> Answer {
+    let directory = &context.run_directory(run)?;
     let entries = run::read(directory)?;
     let (id, task) = (entries.header().id.clone(), entries.header().task.clone());
     if as_json {
         terminal::json(&row(&id, &task, &facts(directory)?));
         return Ok(exit::DONE);
     }
+    let mut turn = 0;
     for entry in entries {
         let entry = entry?;
         let text = match &entry.event {
@@ -153,6 +228,40 @@ fn one(directory: &std::path::Path, as_json: bool) -> Answer {
                 ..
             } => format!("       evaluate: {cases_passed}/{cases_total}"),
             Event::Submit { tree } => format!("     submit {tree}"),
+            Event::Reply {
+                usage,
+                microdollars,
+                ..
+            } => {
+                turn += 1;
+                format!(
+                    "answer {turn}: {} tokens sent, {} answered, {}",
+                    usage.request(),
+                    usage.output,
+                    dollars(*microdollars)
+                )
+            }
+            Event::CallFailed { failure, .. } => format!("       no answer: {failure}"),
+            Event::Unanswered { call } => {
+                format!("       call {call} was cut off; it counts as possible spend")
+            }
+            Event::Context {
+                number,
+                why,
+                dropped,
+                cleared,
+                before_tokens,
+                after_tokens,
+                ..
+            } if *number > 1 => format!(
+                "       context {number} ({why:?}): {before_tokens} tokens become {after_tokens}; {} stretches dropped, {} results \
+                 cleared",
+                dropped.len(),
+                cleared.len()
+            ),
+            Event::Edit { number, .. } => format!("{number:>4} edit"),
+            Event::Attach { process, .. } => format!("       attached by process {process}"),
+            Event::End { reason } => format!("       end: {reason:?}"),
             _ => continue,
         };
         terminal::line(&text);
@@ -162,5 +271,15 @@ fn one(directory: &std::path::Path, as_json: bool) -> Answer {
         "\n{id}: {task}, {}, {} commands, {} oracle calls, {} evaluations",
         facts.state, facts.commands, facts.oracle_calls, facts.evaluations
     ));
+    if let Some(model) = &facts.model {
+        terminal::line(&format!(
+            "{model}: {} answers, {} contexts, {} tokens, {}, possibly {} more",
+            facts.turns,
+            facts.contexts,
+            count(facts.spent.tokens),
+            dollars(facts.spent.microdollars),
+            dollars(facts.spent.possible_microdollars)
+        ));
+    }
     Ok(exit::DONE)
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use agent::event::Event;
 use score::{
     CaseResult, Header, Incomplete, Results, Split, Submission, SubmissionFacts, TestStage, Verdict,
 };
@@ -16,7 +15,7 @@ use crate::context::{Context, GUARD};
 use crate::evaluate::{self, Made, Roots};
 use crate::exit::{self, Answer, Failure};
 use crate::terminal::{self, Progress};
-use crate::{images, task, verdict};
+use crate::{curve, images, task, verdict};
 
 /// What is to be scored, before it is known whether that must be done.
 struct Entry {
@@ -35,7 +34,75 @@ enum Work {
     Prebuilt(Box<TestStage>),
 }
 
+/// What scoring gave.
+pub(crate) struct Scored {
+    pub(crate) verdict: Verdict,
+    results: Vec<CaseResult>,
+    target: Target,
+    visible: Vec<Case>,
+    path: PathBuf,
+}
+
+impl Scored {
+    /// Prints failures and verdict for people.
+    pub(crate) fn show(&self) {
+        verdict::failures(
+            &self.target.spec.reference.command,
+            &self.results,
+            &self.visible,
+            &mut |text| terminal::print(text),
+        );
+        terminal::line("");
+        verdict::show(&self.verdict);
+        terminal::line(&format!("{}", self.path.display()));
+    }
+}
+
 pub(crate) fn run(context: &Context, arguments: &ScoreArgs) -> Answer {
+    let named;
+    let arguments = match (&arguments.submission, &arguments.prebuilt) {
+        (None, None) => {
+            named = of_run(context, arguments)?;
+            &named
+        }
+        _ => arguments,
+    };
+    if let Some(points) = arguments.curve {
+        return curve::run(context, arguments, points);
+    }
+    let scored = score(context, arguments)?;
+    if arguments.json {
+        terminal::print(&scored.verdict.to_json());
+    } else {
+        scored.show();
+    }
+    Ok(if scored.verdict.solved {
+        exit::DONE
+    } else {
+        exit::NO
+    })
+}
+
+/// A run names its task itself.
+fn of_run(context: &Context, arguments: &ScoreArgs) -> Result<ScoreArgs, Failure> {
+    let directory = context.run_directory(&arguments.task).map_err(|failure| {
+        if arguments.task.contains('/') {
+            return Failure::usage(format!(
+                "{}: name a directory or a run to be scored, or a program with --prebuilt",
+                arguments.task
+            ));
+        }
+        failure
+    })?;
+    Ok(ScoreArgs {
+        task: run::Header::read(&directory)?.task,
+        submission: Some(directory),
+        ..arguments.clone()
+    })
+}
+
+/// Scores what is named, and writes the verdict down.
+pub(crate) fn score(context: &Context, arguments: &ScoreArgs) -> Result<Scored, Failure> {
     let catalog = context.catalog()?;
     let name = arguments.task.split('/').next().unwrap_or_default();
     let target = match &arguments.prebuilt {
@@ -84,20 +151,13 @@ pub(crate) fn run(context: &Context, arguments: &ScoreArgs) -> Answer {
         score::reveal(&path, &tests.hidden, &results)
             .map_err(|error| Failure::io(&path, &error))?;
     }
-    if arguments.json {
-        terminal::print(&verdict.to_json());
-    } else {
-        verdict::failures(
-            &target.spec.reference.command,
-            &results,
-            &tests.visible,
-            &mut |text| terminal::print(text),
-        );
-        terminal::line("");
-        verdict::show(&verdict);
-        terminal::line(&format!("{}", path.display()));
-    }
-    Ok(if verdict.solved { exit::DONE } else { exit::NO })
+    Ok(Scored {
+        verdict,
+        results,
+        target,
+        visible: tests.visible,
+        path,
+    })
 }
 
 /// What results belong to: results with another key do not count.
@@ -221,7 +281,7 @@ fn source(context: &Context, arguments: &ScoreArgs, target: &Target) -> Result<E
         .find(|run| run.join("run.toml").is_file());
     let directory = match run {
         Some(run) => {
-            restored = restore(context, target, &language, run)?;
+            restored = restore(context, target, &language, run, arguments.at)?;
             restored.path()
         }
         None if given.is_dir() => given,
@@ -275,16 +335,23 @@ fn restore(
     target: &Target,
     language: &target::Language,
     run_directory: &Path,
+    at: Option<u64>,
 ) -> Result<tempfile::TempDir, Failure> {
-    let mut tree = None;
-    for entry in run::read(run_directory)? {
-        match entry?.event {
-            Event::Submit { tree: submitted } => tree = Some(submitted),
-            Event::Workspace { tree: now, .. } => tree = Some(now),
-            _ => {}
+    let instants = curve::instants(run_directory)?;
+    let instant = match at {
+        None => instants.last(),
+        Some(at) => {
+            if instants.last().is_some_and(|last| at > last.end) {
+                let last = instants.last().map_or(0, |last| last.end);
+                return Err(Failure::usage(format!(
+                    "{}: the run has {last} turns, not {at}",
+                    run_directory.display()
+                )));
+            }
+            instants.iter().rfind(|instant| instant.turn <= at)
         }
-    }
-    let tree = tree.ok_or_else(|| {
+    };
+    let tree = instant.map(|instant| instant.tree).ok_or_else(|| {
         Failure::usage(format!(
             "{}: the run has no workspace to score yet",
             run_directory.display()

@@ -33,6 +33,12 @@ pub(crate) fn note(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{message}");
 }
 
+/// Prints a line in place of the last one, on a terminal.
+pub(crate) fn in_place(message: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "\r\x1b[K{message}").and_then(|()| err.flush());
+}
+
 /// A table with these column names.
 pub(crate) fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();

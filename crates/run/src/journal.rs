@@ -13,11 +13,15 @@ use serde::Serialize;
 use crate::error::{Error, io};
 use crate::files;
 use crate::header::Header;
+use crate::index::Index;
 use crate::lines::{self, Fault, Found, Lines, MAX_LINE};
 use crate::read::{explain, too_long};
+use crate::redact::Redactor;
 
 pub(crate) const NAME: &str = "journal.jsonl";
 const WRITER: &str = "writer";
+/// Space that is reserved ahead, in bytes.
+const RESERVE: u64 = 1 << 20;
 
 /// The journal of a run, open for writing by this process alone.
 #[derive(Debug)]
@@ -29,6 +33,17 @@ pub struct Journal {
     /// files only; no other file ever takes this one's place.
     file: File,
     next: u64,
+    /// Lines that were taken and are not written yet.
+    pending: Vec<u8>,
+    /// Sequence number of the first of them.
+    batch: u64,
+    /// Where the file's reserved space ends.
+    reserved: u64,
+    /// Where the file ends.
+    length: u64,
+    redactor: Redactor,
+    /// Time of the last event that was taken.
+    time: Time,
     failed: Option<String>,
 }
 
@@ -41,6 +56,8 @@ pub struct Opened {
     pub recovered: Option<Torn>,
     /// The workspace as last recorded.
     pub tree: Option<TreeHash>,
+    /// Where its events stand.
+    pub index: Index,
 }
 
 /// What was cut from the end of a journal.
@@ -57,6 +74,9 @@ pub struct Torn {
 #[derive(Serialize)]
 struct Line<'a> {
     seq: u64,
+    /// First of the lines that were written together with this one; left out where it is this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<u64>,
     time: Time,
     #[serde(flatten)]
     event: &'a Event,
@@ -81,6 +101,12 @@ impl Journal {
             path,
             file,
             next: 1,
+            pending: Vec::new(),
+            batch: 1,
+            reserved: 0,
+            length: 0,
+            redactor: Redactor::default(),
+            time: Time::now(),
             failed: None,
         };
         journal.file.sync_all().map_err(io("sync", &journal.path))?;
@@ -101,10 +127,17 @@ impl Journal {
             path,
             file,
             next: 1,
+            pending: Vec::new(),
+            batch: 1,
+            reserved: 0,
+            length: 0,
+            redactor: Redactor::default(),
+            time: Time::now(),
             failed: None,
         };
         let mut tree = None;
-        let recovered = match journal.scan(&mut tree)? {
+        let mut index = Index::new(&journal.path, journal.header.format);
+        let recovered = match journal.scan(&mut tree, &mut index)? {
             Some(from) => Some(journal.cut(from)?),
             None => None,
         };
@@ -112,6 +145,7 @@ impl Journal {
             journal,
             recovered,
             tree,
+            index,
         })
     }
 
@@ -130,10 +164,8 @@ impl Journal {
         self.next
     }
 
-    /// Writes an event and gives its sequence number. When this returns, the event outlasts a power failure. When it
-    /// fails because of the disk, it is unknown whether the event is there, so no event is taken
-    /// after it until the run is opened again.
-    pub fn append(&mut self, event: &Event) -> Result<u64, Error> {
+    /// Takes an event and gives its sequence number. It is written with the next [`Journal::flush`].
+    pub fn note(&mut self, event: &Event) -> Result<u64, Error> {
         if let Some(reason) = &self.failed {
             return Err(Error::Refused {
                 path: self.path.clone(),
@@ -141,24 +173,95 @@ impl Journal {
             });
         }
         let seq = self.next;
+        let time = Time::now();
+        if self.pending.is_empty() {
+            self.batch = seq;
+        }
         let line = Line {
             seq,
-            time: Time::now(),
+            batch: (self.batch != seq).then_some(self.batch),
+            time,
             event,
         };
-        let mut line = serde_json::to_vec(&line)
-            .map_err(|error| io("write", &self.path)(io::Error::from(error)))?;
-        line.push(b'\n');
-        if line.len() > MAX_LINE {
-            return Err(Error::EventTooLong { bytes: line.len() });
+        let start = self.pending.len();
+        let written = serde_json::to_writer(&mut self.pending, &line)
+            .map_err(|error| io("write", &self.path)(io::Error::from(error)));
+        if let Err(error) = written {
+            self.pending.truncate(start);
+            return Err(error);
         }
+        self.redactor.redact_json(&mut self.pending, start);
+        self.pending.push(b'\n');
+        let bytes = self.pending.len() - start;
+        if bytes > MAX_LINE {
+            self.pending.truncate(start);
+            return Err(Error::EventTooLong { bytes });
+        }
+        self.next += 1;
+        self.time = time;
+        Ok(seq)
+    }
+
+    /// Writes all that was noted. When this returns, it outlasts a power failure. When it fails because of the disk,
+    /// it is unknown which of the events are there, so no event is taken after them until the run is opened again.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if let Some(reason) = &self.failed {
+            return Err(Error::Refused {
+                path: self.path.clone(),
+                reason: reason.clone(),
+            });
+        }
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.reserve();
         let mut file = &self.file;
-        if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
+        if let Err(error) = file
+            .write_all(&self.pending)
+            .and_then(|()| file.sync_data())
+        {
             self.refuse(&error);
             return Err(io("write", &self.path)(error));
         }
-        self.next += 1;
+        self.length += self.pending.len() as u64;
+        self.pending.clear();
+        self.pending.shrink_to(1 << 20);
+        Ok(())
+    }
+
+    /// Writes an event and gives its sequence number: [`Journal::note`] and [`Journal::flush`].
+    pub fn append(&mut self, event: &Event) -> Result<u64, Error> {
+        let seq = self.note(event)?;
+        self.flush()?;
         Ok(seq)
+    }
+
+    /// Reserves space ahead, without making the file longer: a write into it need not wait until the file system has
+    /// found some. Where that cannot be done, nothing is lost but time.
+    fn reserve(&mut self) {
+        let end = self.length + self.pending.len() as u64;
+        if end > self.reserved {
+            self.reserved = end + RESERVE;
+            let _ = rustix::fs::fallocate(
+                &self.file,
+                rustix::fs::FallocateFlags::KEEP_SIZE,
+                end,
+                RESERVE,
+            );
+        }
+    }
+
+    /// From here on, what this hides is not written.
+    pub fn hide(&mut self, redactor: Redactor) {
+        self.redactor = redactor;
+    }
+
+    pub(crate) fn last_time(&self) -> Time {
+        self.time
+    }
+
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// Takes no more events.
@@ -170,36 +273,63 @@ impl Journal {
     }
 
     /// Goes through all lines; gives the place of a torn tail.
-    fn scan(&mut self, tree: &mut Option<TreeHash>) -> Result<Option<u64>, Error> {
+    fn scan(
+        &mut self,
+        tree: &mut Option<TreeHash>,
+        index: &mut Index,
+    ) -> Result<Option<u64>, Error> {
+        let mut last_tree = None;
         let file = files::open(&self.path).map_err(io("open", &self.path))?;
         let mut lines = Lines::new(file);
         loop {
             match lines.advance().map_err(io("read", &self.path))? {
-                Found::Tail if lines.line.is_empty() => return Ok(None),
-                Found::Tail => return Ok(Some(lines.start)),
+                Found::Tail if lines.line.is_empty() => {
+                    self.length = lines.start;
+                    *tree = self.tree_of(index, last_tree)?;
+                    return Ok(None);
+                }
+                Found::Tail => {
+                    *tree = self.tree_of(index, last_tree)?;
+                    return Ok(Some(lines.start));
+                }
                 Found::TooLong => return Err(too_long(&self.path, lines.number)),
                 Found::Line => {}
             }
-            match self.check(&lines.line, lines.number, tree) {
-                Ok(()) => self.next = lines.number + 1,
-                Err(Fault::NotJson(_)) if lines.at_end().map_err(io("read", &self.path))? => {
-                    return Ok(Some(lines.start));
+            // The rest of the line is read when somebody asks for it.
+            let fault = match lines::head(&lines.line, lines.number) {
+                Ok(head) => {
+                    if head.kind == "workspace" {
+                        last_tree = Some(head.seq);
+                    }
+                    index.add(head.seq, lines.start, &head.kind);
+                    self.next = lines.number + 1;
+                    continue;
                 }
-                Err(fault) => {
-                    return Err(explain(fault, &self.path, lines.number, self.header.format));
-                }
+                Err(fault) => fault,
+            };
+            let (number, start) = (lines.number, lines.start);
+            let torn = matches!(fault, Fault::NotJson(_))
+                && was_one_write(&mut lines, number).map_err(io("read", &self.path))?;
+            if torn {
+                *tree = self.tree_of(index, last_tree)?;
+                return Ok(Some(start));
             }
+            return Err(explain(fault, &self.path, number, self.header.format));
         }
     }
 
-    fn check(&self, line: &[u8], number: u64, tree: &mut Option<TreeHash>) -> Result<(), Fault> {
-        // The tree is needed; the rest of the line is read when somebody asks for it.
-        if lines::head(line, number)?.kind == "workspace"
-            && let Event::Workspace { tree: found, .. } = lines::entry(line, number)?.event
-        {
-            *tree = Some(found);
+    /// The tree that an event tells of.
+    fn tree_of(&self, index: &Index, seq: Option<u64>) -> Result<Option<TreeHash>, Error> {
+        let mut tree = None;
+        if let Some(seq) = seq {
+            index.each(seq, seq, &mut |entry| {
+                if let Event::Workspace { tree: found, .. } = entry.event {
+                    tree = Some(found);
+                }
+                false
+            })?;
         }
-        Ok(())
+        Ok(tree)
     }
 
     /// Moves everything from `from` on into a file of its own, which is durable before the journal is cut.
@@ -229,6 +359,7 @@ impl Journal {
         file.set_len(from)
             .and_then(|()| file.sync_all())
             .map_err(io("cut", &self.path))?;
+        self.length = from;
         Ok(Torn {
             seq,
             bytes: tail.len() as u64,
@@ -239,8 +370,33 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
+        // What was noted and led to nothing is worth keeping all the same. Then the space reserved is given back.
+        let flushed = self.flush().is_ok();
+        let whole = self.file.metadata().map(|data| data.len());
+        if flushed && whole.is_ok_and(|length| length == self.length) {
+            let _ = self.file.set_len(self.length);
+        }
         // Only this process may say that it is gone, and only while it has the lock.
         let _ = fs::remove_file(self.dir.join(WRITER));
+    }
+}
+
+/// Whether the damaged line `number` and all that follows can be one write that a power failure cut off: the parts of
+/// a write reach the disk in any order, so lines after the damaged one may be whole. A later write would have begun
+/// only after this one was durable.
+fn was_one_write(lines: &mut Lines, number: u64) -> io::Result<bool> {
+    loop {
+        match lines.advance()? {
+            Found::Tail => return Ok(true),
+            Found::TooLong => return Ok(false),
+            Found::Line => {}
+        }
+        // Line breaks may be among what is damaged, so numbers of lines mean nothing here.
+        if let Ok(head) = lines::any_head(&lines.line)
+            && head.batch.unwrap_or(head.seq) > number
+        {
+            return Ok(false);
+        }
     }
 }
 

@@ -16,25 +16,35 @@
 //! Architecture invariant: nothing here is changed after it was written, but for a torn tail.
 
 mod blobs;
+mod boot;
+mod control;
 mod error;
 mod files;
+mod git;
 mod header;
+mod history;
+mod index;
 mod journal;
 mod known;
 mod lines;
 mod read;
 mod recorder;
+mod redact;
 mod restore;
 mod tree;
 mod walk;
 
 pub use blobs::{MAX_BLOB, Store, digest};
+pub use boot::boot;
+pub use control::{Control, Wish, is_open};
 pub use error::Error;
 pub use header::{Header, Listed, list};
+pub use index::{Index, Records};
 pub use journal::{Journal, Opened, Torn};
 pub use known::Known;
 pub use lines::MAX_LINE;
 pub use read::{Reader, read};
 pub use recorder::{OpenedRun, Run};
+pub use redact::Redactor;
 pub use restore::restore;
 pub use tree::{Limits, Node, Tree};

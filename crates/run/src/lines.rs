@@ -41,6 +41,15 @@ impl Lines {
         }
     }
 
+    /// The lines of a file that stands at `start`, where line `number` begins.
+    pub(crate) fn at(file: File, number: u64, start: u64) -> Self {
+        Lines {
+            number,
+            start,
+            ..Lines::new(file)
+        }
+    }
+
     /// Goes on to the next line, or further into one that was not complete.
     pub(crate) fn advance(&mut self) -> io::Result<Found> {
         if self.line.ends_with(b"\n") {
@@ -59,17 +68,14 @@ impl Lines {
             _ => Found::Tail,
         })
     }
-
-    /// Whether nothing follows the line.
-    pub(crate) fn at_end(&mut self) -> io::Result<bool> {
-        Ok(self.reader.fill_buf()?.is_empty())
-    }
 }
 
 /// The part of a line that every event has.
 #[derive(Deserialize)]
 pub(crate) struct Head<'a> {
     pub(crate) seq: u64,
+    #[serde(default)]
+    pub(crate) batch: Option<u64>,
     #[serde(rename = "type", borrow)]
     pub(crate) kind: std::borrow::Cow<'a, str>,
 }
@@ -109,6 +115,12 @@ pub(crate) fn head(line: &[u8], number: u64) -> Result<Head<'_>, Fault> {
         return Err(Fault::Unknown(head.kind.into_owned()));
     }
     Ok(head)
+}
+
+/// The same of a line that may stand anywhere.
+pub(crate) fn any_head(line: &[u8]) -> Result<Head<'_>, Fault> {
+    let text = std::str::from_utf8(line).map_err(|error| Fault::NotJson(error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| Fault::of(&error))
 }
 
 /// Reads a line whole.

@@ -1,5 +1,6 @@
 //! Reading a journal, also while another process writes it.
 
+use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use agent::event::Entry;
@@ -19,6 +20,7 @@ pub fn read(dir: &Path) -> Result<Reader, Error> {
         path,
         lines: Lines::new(file),
         failed: false,
+        first: 1,
     })
 }
 
@@ -29,6 +31,8 @@ pub struct Reader {
     path: PathBuf,
     lines: Lines,
     failed: bool,
+    /// Events before this one are passed over.
+    first: u64,
 }
 
 impl Reader {
@@ -46,13 +50,30 @@ impl Reader {
         }
     }
 
+    /// Goes to line `number`, which begins at `start`, and passes over events before `first`.
+    pub(crate) fn go_to(&mut self, number: u64, start: u64, first: u64) -> Result<(), Error> {
+        let mut file = files::open(&self.path).map_err(io("open", &self.path))?;
+        file.seek(SeekFrom::Start(start))
+            .map_err(io("read", &self.path))?;
+        self.lines = Lines::at(file, number, start);
+        self.first = first;
+        Ok(())
+    }
+
     fn advance(&mut self) -> Result<Option<Entry>, Error> {
-        match self.lines.advance().map_err(io("read", &self.path))? {
-            Found::Tail => Ok(None),
-            Found::TooLong => Err(too_long(&self.path, self.lines.number)),
-            Found::Line => lines::entry(&self.lines.line, self.lines.number)
-                .map(Some)
-                .map_err(|fault| explain(fault, &self.path, self.lines.number, self.header.format)),
+        loop {
+            match self.lines.advance().map_err(io("read", &self.path))? {
+                Found::Tail => return Ok(None),
+                Found::TooLong => return Err(too_long(&self.path, self.lines.number)),
+                Found::Line if self.lines.number < self.first => {}
+                Found::Line => {
+                    return lines::entry(&self.lines.line, self.lines.number)
+                        .map(Some)
+                        .map_err(|fault| {
+                            explain(fault, &self.path, self.lines.number, self.header.format)
+                        });
+                }
+            }
         }
     }
 }

@@ -7,8 +7,11 @@ use agent::event::{Content, Event, RecordError, Recorder, TreeHash};
 use crate::blobs::Store;
 use crate::error::Error;
 use crate::header::Header;
+use crate::history::History;
+use crate::index::{Index, Records};
 use crate::journal::{Journal, Torn};
 use crate::known::Known;
+use crate::redact::Redactor;
 use crate::tree::Limits;
 use crate::walk::{self, Memory};
 
@@ -20,6 +23,9 @@ pub struct Run {
     limits: Limits,
     memory: Memory,
     tree: Option<TreeHash>,
+    history: Option<History>,
+    /// Why the history is no longer written.
+    history_error: Option<Error>,
 }
 
 /// A run that was opened again.
@@ -29,6 +35,18 @@ pub struct OpenedRun {
     pub run: Run,
     /// What a crash had left of an event that was never acknowledged.
     pub recovered: Option<Torn>,
+    /// Where its events stand.
+    pub index: Index,
+}
+
+impl OpenedRun {
+    /// The record so far, as a scaffold reads it.
+    pub fn records(&self) -> Records<'_> {
+        Records {
+            index: &self.index,
+            store: &self.run.store,
+        }
+    }
 }
 
 impl Run {
@@ -51,6 +69,7 @@ impl Run {
         Ok(OpenedRun {
             run,
             recovered: opened.recovered,
+            index: opened.index,
         })
     }
 
@@ -62,12 +81,33 @@ impl Run {
             limits,
             memory: Memory::default(),
             tree,
+            history: None,
+            history_error: None,
         }
     }
 
     /// The journal.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// From here on, each change of the workspace becomes a commit in `workspace.git`; those before it are caught up with.
+    /// It is made of what is recorded, so when it cannot be written the run goes on without it.
+    pub fn keep_history(&mut self, index: &Index) {
+        match History::open(self.journal.dir(), index, &self.store) {
+            Ok(history) => self.history = Some(history),
+            Err(error) => self.history_error = Some(error),
+        }
+    }
+
+    /// Why the history is no longer written, if that is so.
+    pub fn history_error(&self) -> Option<&Error> {
+        self.history_error.as_ref()
+    }
+
+    /// From here on, what this hides is not recorded.
+    pub fn hide(&mut self, redactor: Redactor) {
+        self.journal.hide(redactor);
     }
 
     /// The contents.
@@ -83,19 +123,37 @@ impl Run {
 }
 
 impl Recorder for Run {
-    fn record(&mut self, event: Event) -> Result<(), RecordError> {
-        match self.journal.append(&event) {
-            Ok(_) => {
+    fn note(&mut self, event: Event) -> Result<u64, RecordError> {
+        match self.journal.note(&event) {
+            Ok(seq) => {
+                if let Some(history) = &mut self.history {
+                    history.see(seq, self.journal.last_time(), &event);
+                }
                 if let Event::Workspace { tree, .. } = event {
                     self.tree = Some(tree);
                 }
-                Ok(())
+                Ok(seq)
             }
             Err(error) => Err(self.stop(error)),
         }
     }
 
+    fn flush(&mut self) -> Result<(), RecordError> {
+        if let Err(error) = self.journal.flush() {
+            return Err(self.stop(error));
+        }
+        if let Some(history) = &mut self.history
+            && let Err(error) = history.write(&self.store)
+        {
+            self.history = None;
+            self.history_error = Some(error);
+        }
+        Ok(())
+    }
+
     fn content(&mut self, bytes: &[u8]) -> Result<Content, RecordError> {
+        let redacted = self.journal.redactor().redact(bytes);
+        let bytes = redacted.as_deref().unwrap_or(bytes);
         if let Some(content) = Content::inline(bytes) {
             return Ok(content);
         }
@@ -106,6 +164,14 @@ impl Recorder for Run {
             }),
             Err(error) => Err(self.stop(error)),
         }
+    }
+
+    fn bytes(&self, content: &Content) -> Result<Vec<u8>, RecordError> {
+        let read = match content {
+            Content::Inline(text) => Ok(text.clone().into_bytes()),
+            Content::Blob { sha256, .. } => self.store.get(sha256),
+        };
+        read.map_err(|error| RecordError::Journal(Box::new(error)))
     }
 
     fn snapshot(&mut self, workspace: &Path) -> Result<Option<TreeHash>, RecordError> {

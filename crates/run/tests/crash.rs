@@ -50,6 +50,7 @@ fn write(dir: &Path, out: &mut impl Write) -> Result<(), RecordError> {
     let workspace = dir.parent().unwrap().join("workspace");
     run.record(Event::Attach {
         process: std::process::id(),
+        boot: None,
     })?;
     let mut failure = None;
     for number in run.journal().next_seq().. {
@@ -79,7 +80,10 @@ fn write(dir: &Path, out: &mut impl Write) -> Result<(), RecordError> {
             Err(_) => break,
         }
         if failure.is_some() {
-            let refused = run.record(Event::Attach { process: 0 });
+            let refused = run.record(Event::Attach {
+                process: 0,
+                boot: None,
+            });
             let Err(RecordError::Journal(error)) = refused else {
                 panic!("an event was taken after a failure")
             };

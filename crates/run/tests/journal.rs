@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use agent::event::{Entry, Event, Reason};
+use agent::event::{Entry, Event, FORMAT, Reason};
 use proptest::prelude::*;
 use run::{Error, Journal, read};
 
@@ -26,7 +26,10 @@ fn fast_place() -> tempfile::TempDir {
 }
 
 fn attach(process: u32) -> Event {
-    Event::Attach { process }
+    Event::Attach {
+        process,
+        boot: None,
+    }
 }
 
 fn make(runs: &Path, events: &[Event]) -> PathBuf {
@@ -142,12 +145,12 @@ fn damage_before_the_end_is_named_and_left_alone() {
     check_damage(
         "\"type\":\"attach\",\"process\":22",
         "\"type\":\"dance\"",
-        "line 2: no event `dance` in format 1",
+        &format!("line 2: no event `dance` in format {FORMAT}"),
     );
     check_damage(
         "\"type\":\"attach\",\"process\":33",
         "\"type\":\"dance\"",
-        "line 3: no event `dance` in format 1",
+        &format!("line 3: no event `dance` in format {FORMAT}"),
     );
     check_damage("{\"seq\":1", "\n{\"seq\":1", "line 1");
 }
@@ -168,14 +171,14 @@ fn a_newer_format_is_refused() {
         &path,
         fs::read_to_string(&path)
             .unwrap()
-            .replace("format = 1", "format = 2"),
+            .replace(&format!("format = {FORMAT}"), "format = 99"),
     )
     .unwrap();
     assert!(matches!(
         Journal::open(&dir),
-        Err(Error::TooNew { found: 2, .. })
+        Err(Error::TooNew { found: 99, .. })
     ));
-    assert!(matches!(read(&dir), Err(Error::TooNew { found: 2, .. })));
+    assert!(matches!(read(&dir), Err(Error::TooNew { found: 99, .. })));
 }
 
 #[test]
@@ -243,4 +246,49 @@ fn an_event_too_long_leaves_the_journal_whole() {
     ));
     assert_eq!(journal.append(&attach(1)).unwrap(), 1);
     assert_eq!(events(&dir), [attach(1)]);
+}
+
+#[test]
+fn what_is_written_together_may_be_damaged_anywhere_and_is_cut_together() {
+    let runs = tempfile::tempdir().unwrap();
+    let dir = make(runs.path(), &[attach(1)]);
+    let mut journal = Journal::open(&dir).unwrap().journal;
+    for process in [22, 33, 44] {
+        journal.note(&attach(process)).unwrap();
+    }
+    assert_eq!(events(&dir), [attach(1)], "noted is not written");
+    journal.flush().unwrap();
+    drop(journal);
+    let path = dir.join("journal.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    // The middle of the write never reached the disk, its end did.
+    let holes = text.replacen("\"process\":33}\n", "\0\0\0\0", 1);
+    fs::write(&path, &holes).unwrap();
+    let opened = Journal::open(&dir).unwrap();
+    assert_eq!(opened.recovered.unwrap().seq, 3);
+    drop(opened.journal);
+    assert_eq!(events(&dir), [attach(1), attach(22)]);
+    // With a later write behind it, it was durable, and is damaged.
+    let later = text.replacen("\"process\":33}\n", "\"process\":33\n", 1);
+    let later = format!(
+        "{later}{}\n",
+        r#"{"seq":5,"time":"2026-11-24T02:10:00.123Z","type":"attach","process":55}"#
+    );
+    fs::write(&path, &later).unwrap();
+    let error = Journal::open(&dir).unwrap_err().to_string();
+    assert!(error.contains("line 3"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), later);
+}
+
+#[test]
+fn secrets_are_not_written() {
+    let runs = tempfile::tempdir().unwrap();
+    let dir = make(runs.path(), &[]);
+    let mut journal = Journal::open(&dir).unwrap().journal;
+    journal.hide(run::Redactor::new(["key-0123456789"]));
+    let failed = |text: &str| Event::End {
+        reason: Reason::Failed(text.to_owned()),
+    };
+    journal.append(&failed("bad key-0123456789!")).unwrap();
+    assert_eq!(events(&dir), [failed("bad [redacted]!")]);
 }

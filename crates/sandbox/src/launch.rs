@@ -17,6 +17,8 @@ const STACK: usize = 64 << 10;
 /// A started command.
 pub(crate) struct Started {
     pub(crate) pid: i32,
+    /// Its number in its own namespace, which is its session's number there.
+    pub(crate) session: u32,
     pub(crate) handle: OwnedFd,
 }
 
@@ -49,7 +51,7 @@ const STEPS: [&str; 8] = [
     "program",
 ];
 
-/// Everything that the child reads, prepared before it exists, and the two words that it writes.
+/// Everything that the child reads, prepared before it exists, and the three words that it writes.
 struct Plan {
     program: *const libc::c_char,
     argv: *const *const libc::c_char,
@@ -62,6 +64,7 @@ struct Plan {
     fixed_addresses: bool,
     terminal: bool,
     mask: libc::sigset_t,
+    session: i32,
     failed_step: usize,
     error: i32,
 }
@@ -143,6 +146,7 @@ pub(crate) fn launch(
         fixed_addresses: command.conditions.fixed_addresses,
         terminal: command.terminal,
         mask,
+        session: 0,
         failed_step: 0,
         error: 0,
     };
@@ -169,7 +173,11 @@ pub(crate) fn launch(
     // SAFETY: the kernel stored a new descriptor, owned by nobody else, in `handle`.
     let handle = unsafe { OwnedFd::from_raw_fd(handle) };
     if plan.error == 0 {
-        return Ok(Started { pid, handle });
+        return Ok(Started {
+            pid,
+            session: plan.session.unsigned_abs(),
+            handle,
+        });
     }
     let _ = crate::sys::wait_for(pid);
     match STEPS[plan.failed_step] {
@@ -195,6 +203,9 @@ extern "C" fn child(plan: *mut c_void) -> i32 {
     // this process has left the shared memory, and the parent thread is stopped meanwhile.
     // SAFETY: see above.
     let plan = unsafe { &mut *plan.cast::<Plan>() };
+    // Needed: only the process itself knows its number in its namespace. Sound: cannot fail, no pointers.
+    // SAFETY: see above.
+    plan.session = unsafe { libc::getpid() };
     let step = steps(plan);
     plan.failed_step = step;
     // Needed: reading the C library's error number. Sound: it belongs to this stopped thread.

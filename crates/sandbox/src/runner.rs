@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_send_signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use crate::init::INIT_ID;
+use crate::init::{INIT_ID, Task};
 use crate::keeper::{Broken, Step};
 use crate::launch::{self, LaunchError, Stack};
 use crate::scratch::{self, CollectError};
@@ -232,6 +232,11 @@ impl<'a> Runner<'a> {
         };
         if let Watch::Forced(_) = watch {
             let _ = pidfd_send_signal(&started.handle, Signal::KILL);
+            // Where what is left behind lives on, what was ended leaves nothing behind: neither its children nor
+            // those that made process groups of their own.
+            if command.keep_background {
+                self.tell_init(Task::EndSession(started.session))?;
+            }
         }
         let reaped = sys::wait_for(started.pid).step("wait")?;
         let usage = Usage {
@@ -310,7 +315,11 @@ impl<'a> Runner<'a> {
 
     /// Ends what commands left, and lets process numbers go on behind `last`.
     fn sweep(&mut self, last: u32) -> Result<(), Broken> {
-        self.init.write_all(&last.to_le_bytes()).step("sweep")?;
+        self.tell_init(Task::Sweep(last))
+    }
+
+    fn tell_init(&mut self, task: Task) -> Result<(), Broken> {
+        self.init.write_all(&task.encode()).step("sweep")?;
         let mut answer = [0];
         self.init.read_exact(&mut answer).step("sweep")
     }

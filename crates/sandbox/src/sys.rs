@@ -120,6 +120,14 @@ pub(crate) fn kill_everyone() {
     unsafe { libc::kill(-1, libc::SIGKILL) };
 }
 
+/// Sends SIGKILL to one process.
+pub(crate) fn kill_process(pid: i32) {
+    // Needed: rustix has a type for process numbers that must be proven positive. Sound: no pointers; the caller
+    // names processes of its own namespace.
+    // SAFETY: see above.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
 /// Reaps children until none is left.
 pub(crate) fn reap_all() {
     loop {

@@ -344,3 +344,38 @@ fn a_missing_file_is_an_error_that_names_it() {
     let error = Worker::start(&wrong).err().unwrap().to_string();
     assert!(error.contains("/no/such/root"), "{error}");
 }
+
+#[test]
+fn what_is_ended_at_a_limit_leaves_nothing_of_its_session() {
+    let place = Spec {
+        scratch: Vec::new(),
+        syscalls: Syscalls::Tools,
+        ..spec()
+    };
+    let mut worker = Worker::start(&place).unwrap();
+    let tools = |script: &str| Command {
+        cwd: "/".into(),
+        keep_background: true,
+        ..shell(script)
+    };
+    // A group of its own does not save a child; a session of its own, which is what a job in the background has, does.
+    let mut hangs = tools("sleep 401 & timeout 402 sleep 403 & setsid sleep 404 & sleep 405");
+    hangs.limits.wall = Duration::from_millis(400);
+    let captured = run(&mut worker, &hangs, b"");
+    assert_eq!(
+        captured.outcome.ending,
+        Ending::Limited(Limit::WallTime),
+        "{captured:?}"
+    );
+    let listed = run(
+        &mut worker,
+        &tools(
+            "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | tr ';' '\\n' | grep -o 'sleep 40[0-9]'; true",
+        ),
+        b"",
+    );
+    assert!(text(&listed).1.contains("sleep 404"), "{listed:?}");
+    for gone in ["401", "403", "405"] {
+        assert!(!text(&listed).1.contains(gone), "{listed:?}");
+    }
+}

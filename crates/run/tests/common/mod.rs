@@ -89,13 +89,153 @@ fn reason() -> impl Strategy<Value = Reason> {
         Just(Reason::Left),
         Just(Reason::Stopped),
         text().prop_map(Reason::Failed),
+        text().prop_map(Reason::Budget),
+    ]
+}
+
+fn usage() -> impl Strategy<Value = model::Usage> {
+    vec(any::<u64>(), 6).prop_map(|n| model::Usage {
+        input: n[0],
+        cache_read: n[1],
+        cache_write: n[2],
+        cache_write_hour: n[3],
+        output: n[4],
+        reasoning: n[5],
+    })
+}
+
+fn attempts(lost: model::Usage, n: &[u64]) -> model::Attempts {
+    match n[2] % 2 {
+        0 => model::Attempts::default(),
+        _ => model::Attempts {
+            failed: n[2] as u32,
+            waited_ms: n[3],
+            lost,
+            unknown: 1,
+        },
+    }
+}
+
+/// Events of a model's turns.
+fn turn() -> impl Strategy<Value = Event> {
+    let ranges = || vec((any::<u64>(), any::<u64>()), 0..3);
+    let why = proptest::sample::select(vec![Why::Start, Why::Summary, Why::Clear, Why::Trim]);
+    let kind =
+        proptest::sample::select(vec![Kind::Task, Kind::GoOn, Kind::Resumed, Kind::Summarize]);
+    let purpose = proptest::sample::select(vec![Purpose::Turn, Purpose::Summary]);
+    let numbers = || vec(any::<u64>(), 8);
+    let piece = prop_oneof![
+        content().prop_map(Piece::Text),
+        (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(command, from, bytes)| {
+            Piece::Output {
+                command,
+                from,
+                bytes,
+            }
+        }),
+    ];
+    prop_oneof![
+        (
+            why,
+            content(),
+            content(),
+            proptest::option::of(content()),
+            ranges(),
+            vec(any::<u64>(), 0..3),
+            ranges(),
+            numbers()
+        )
+            .prop_map(|(why, system, tools, summary, kept, cleared, dropped, n)| {
+                Event::Context {
+                    number: n[0],
+                    why,
+                    system,
+                    tools,
+                    summary,
+                    kept,
+                    cleared,
+                    remark: String::new(),
+                    dropped,
+                    before_tokens: n[1],
+                    after_tokens: n[2],
+                }
+            }),
+        (kind, content()).prop_map(|(kind, text)| Event::Message { kind, text }),
+        (purpose, numbers()).prop_map(|(purpose, n)| Event::Call {
+            number: n[0],
+            turn: n[1],
+            purpose,
+            context: n[2],
+            estimate: Estimate {
+                input_tokens: n[3],
+                output_tokens: n[4],
+                microdollars: n[5],
+            },
+            spent: Spent {
+                tokens: n[0],
+                microdollars: n[1],
+                possible_tokens: n[2] % 2,
+                possible_microdollars: n[3] % 2,
+                turns: n[4],
+                wall_milliseconds: n[5],
+                waited_milliseconds: n[6] % 2,
+                tool_milliseconds: n[7],
+            },
+        }),
+        (content(), text(), usage(), numbers()).prop_map(|(message, stop, usage, n)| {
+            Event::Reply {
+                call: n[0],
+                message,
+                stop: if n[1] % 2 == 0 {
+                    model::Stop::Other(stop)
+                } else {
+                    model::Stop::End
+                },
+                usage,
+                attempts: attempts(usage, &n),
+                microdollars: n[4],
+                milliseconds: n[5],
+            }
+        }),
+        (text(), usage(), numbers()).prop_map(|(message, usage, n)| {
+            let mut failure = model::Failure::new(model::Kind::Server, message);
+            failure.attempts = Box::new(attempts(usage, &n));
+            Event::CallFailed {
+                call: n[0],
+                failure,
+                microdollars: n[1],
+                milliseconds: n[2],
+            }
+        }),
+        any::<u64>().prop_map(|call| Event::Unanswered { call }),
+        (any::<u64>(), text()).prop_map(|(number, tool)| Event::Edit { number, tool }),
+        (text(), text(), vec(piece, 0..3), any::<bool>()).prop_map(
+            |(tool, name, pieces, failed)| Event::ToolResult {
+                tool,
+                name,
+                pieces,
+                failed,
+            }
+        ),
+        vec(any::<Option<u64>>(), 6).prop_map(|n| Event::Budget {
+            limits: agent::event::Budget {
+                tokens: n[0],
+                microdollars: n[1],
+                wall_seconds: n[2],
+                active_seconds: n[3],
+                turns: n[4],
+                tool_seconds: n[5],
+            },
+        }),
+        Just(Event::Pause),
+        Just(Event::Continue),
     ]
 }
 
 /// Events of every type, each as likely as another.
 pub fn event() -> impl Strategy<Value = Event> {
     let words = || btree_map(text(), text(), 0..3);
-    let agent = proptest::sample::select(vec![Agent::Person, Agent::Replay]);
+    let agent = proptest::sample::select(vec![Agent::Model, Agent::Person, Agent::Replay]);
     let start = (
         any::<u32>(),
         text(),
@@ -108,6 +248,7 @@ pub fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         start.prop_map(
             |(format, task, agent, versions, digests, limits)| Event::Start {
+                options: versions.clone(),
                 format,
                 task,
                 agent,
@@ -116,17 +257,28 @@ pub fn event() -> impl Strategy<Value = Event> {
                 limits
             }
         ),
-        any::<u32>().prop_map(|process| Event::Attach { process }),
-        (any::<u64>(), bytes(), bytes(), any::<bool>()).prop_map(
-            |(number, script, directory, terminal)| {
+        (any::<u32>(), proptest::option::of(text()))
+            .prop_map(|(process, boot)| Event::Attach { process, boot }),
+        (
+            any::<u64>(),
+            bytes(),
+            bytes(),
+            any::<bool>(),
+            proptest::option::of(text()),
+            any::<bool>()
+        )
+            .prop_map(|(number, script, directory, terminal, tool, background)| {
                 Event::Command {
                     number,
                     script,
                     directory,
                     terminal,
+                    tool,
+                    background,
+                    limit_milliseconds: background.then_some(number),
                 }
-            }
-        ),
+            }),
+        turn(),
         (
             any::<u64>(),
             ending(),

@@ -1,0 +1,587 @@
+//! `mirrorcode run` and `mirrorcode resume`: models at work on tasks.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use agent::Ledger;
+use agent::event::{Agent, Budget, Event, FORMAT, Reason, Recorder, Spent};
+use agent::scaffold::{
+    self, Brief, Finish, Parts, Past, Progress as Step, Start, Steering, Workbench,
+};
+use model::Kind;
+use run::{Control, Header, Known, OpenedRun, Run, Wish};
+use serde_json::json;
+
+use crate::args::{ResumeArgs, RunArgs, RunCommand, ScoreArgs};
+use crate::context::Context;
+use crate::exit::{self, Answer, Failure};
+use crate::plan::{self, Plan};
+use crate::ready::{self, MEMORY, Place, Ready};
+use crate::{choose, models, orders, runs, score, terminal};
+
+/// How often what is said to a run is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often a run says on standard error where it stands.
+const SAY: Duration = Duration::from_secs(20);
+
+/// What a session of a run came to.
+struct Ended {
+    directory: PathBuf,
+    task: String,
+    finish: Finish,
+    spent: Spent,
+    solved: Option<bool>,
+}
+
+pub(crate) fn run(context: &Context, arguments: &RunArgs) -> Answer {
+    match &arguments.command {
+        None => begin_all(context, arguments),
+        Some(RunCommand::Show(show)) => runs::show(context, &show.run, show.json),
+        Some(RunCommand::Resume(resume)) => self::resume(context, resume),
+        Some(RunCommand::Stop { run }) => orders::stop(context, run),
+        Some(RunCommand::Pause { run }) => orders::pause(context, run, true),
+        Some(RunCommand::Continue { run }) => orders::pause(context, run, false),
+        Some(RunCommand::Limit { run, limits }) => orders::limit(context, run, limits),
+    }
+}
+
+fn begin_all(context: &Context, arguments: &RunArgs) -> Answer {
+    let tasks = choose::tasks(context, &arguments.tasks, &arguments.language)?;
+    let name = arguments.model.as_deref().unwrap_or_default();
+    let mut plan = match name.strip_prefix("replay:") {
+        // Answers fit the questions only if contexts are cut as they were.
+        Some(run) => {
+            let options = runs::options(&context.run_directory(run)?)?;
+            Plan::read(&options)?
+        }
+        None => Plan::new(String::new()),
+    };
+    plan.model = models::absolute(context, name)?;
+    plan.rootfs = match &arguments.rootfs {
+        None => None,
+        Some(dir) => {
+            let dir = std::fs::canonicalize(dir).map_err(|error| Failure::io(dir, &error))?;
+            Some(dir.display().to_string())
+        }
+    };
+    plan.change(&arguments.how)?;
+    let limits = plan::limits(Budget::default(), &arguments.limits);
+    // Whatever is wrong with the model's name is found before anything is built.
+    check_price(&models::open(context, &plan, 0)?, &limits)?;
+    let queue: VecDeque<String> = tasks
+        .iter()
+        .flat_map(|task| std::iter::repeat_n(task.clone(), arguments.attempts as usize))
+        .collect();
+    let single = queue.len() == 1;
+    let parallel = usize::from(arguments.parallel).min(queue.len()).max(1);
+    let jobs = (context.jobs() / parallel).max(1);
+    let queue = Mutex::new(queue);
+    let ended = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..parallel {
+            scope.spawn(|| {
+                loop {
+                    let next = lock(&queue).pop_front();
+                    let Some(task) = next.filter(|_| !context.is_interrupted()) else {
+                        return;
+                    };
+                    let began = begin(context, &task, &plan, limits, jobs).and_then(|ended| {
+                        judge(context, ended, arguments.no_score, single, arguments.json)
+                    });
+                    if let Err(failure) = &began
+                        && !single
+                    {
+                        terminal::note(&format!("{task}: {}", failure.message));
+                    }
+                    lock(&ended).push((task, began));
+                }
+            });
+        }
+    });
+    let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report(context, ended, arguments.json, single)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn check_price(opened: &models::Opened, limits: &Budget) -> Result<(), Failure> {
+    match &opened.unpriced {
+        Some(reason) if limits.microdollars.is_some() => Err(Failure::usage(format!(
+            "{reason}: see --prices and --token-limit"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn resume(context: &Context, arguments: &ResumeArgs) -> Answer {
+    let directory = context.run_directory(&arguments.run)?;
+    let mut plan = Plan::read(&runs::options(&directory)?)?;
+    if let Some(name) = &arguments.model {
+        plan.model = models::absolute(context, name)?;
+    }
+    plan.change(&arguments.how)?;
+    let ended = go_on(context, &directory, &plan, arguments)
+        .and_then(|ended| judge(context, ended, arguments.no_score, true, arguments.json))?;
+    let task = ended.task.clone();
+    report(context, vec![(task, Ok(ended))], arguments.json, true)
+}
+
+/// Begins a run of a task, and works on it.
+fn begin(
+    context: &Context,
+    task: &str,
+    plan: &Plan,
+    limits: Budget,
+    jobs: usize,
+) -> Result<Ended, Failure> {
+    let ready = ready::prepare(context, task, plan.rootfs.as_deref().map(Path::new))?;
+    let digests = ready.digests(context)?;
+    let header = Header::new(task, env!("CARGO_PKG_VERSION"), digests.clone())?;
+    let directory = context.runs().join(&header.id);
+    std::fs::create_dir_all(context.runs()).map_err(|error| Failure::io(context.runs(), &error))?;
+    let mut recorder = Run::create(
+        &directory,
+        &header,
+        Known::nothing(),
+        run::Limits::WORKSPACE,
+    )?;
+    recorder.hide(models::secrets(plan));
+    // The task's files belong beside the journal, which had to make the directory; from here on they are known.
+    let known = ready.assemble(context, &directory)?;
+    let start = Event::Start {
+        format: FORMAT,
+        task: task.to_owned(),
+        agent: Agent::Model,
+        versions: [(
+            "mirrorcode".to_owned(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+        )]
+        .into(),
+        digests,
+        limits: [
+            ("command-wall-seconds".to_owned(), plan.command_limit),
+            ("memory-mib".to_owned(), MEMORY >> 20),
+        ]
+        .into(),
+        options: plan.written(),
+    };
+    recorder.record(start).map_err(agent::Error::from)?;
+    drop(recorder);
+    let opened = Run::open(&directory, known, run::Limits::WORKSPACE)?;
+    terminal::note(&format!("run {}: {task}", header.id));
+    work(
+        context,
+        &ready,
+        &directory,
+        opened,
+        Start::New(limits),
+        plan,
+        jobs,
+    )
+}
+
+/// Goes on with a run.
+fn go_on(
+    context: &Context,
+    directory: &Path,
+    plan: &Plan,
+    arguments: &ResumeArgs,
+) -> Result<Ended, Failure> {
+    let task = Header::read(directory)?.task;
+    let ready = ready::prepare(context, &task, plan.rootfs.as_deref().map(Path::new))?;
+    let known = ready.assemble(context, directory)?;
+    let mut opened = Run::open(directory, known, run::Limits::WORKSPACE)?;
+    opened.run.hide(models::secrets(plan));
+    if let Some(torn) = &opened.recovered {
+        terminal::note(&format!(
+            "the last {} bytes of the journal were cut off in the middle of an event; they are kept in {}",
+            torn.bytes,
+            torn.kept.display()
+        ));
+    }
+    let past = Past::read(&opened.records()).map_err(Failure::usage)?;
+    if past.is_submitted() {
+        return Ok(Ended {
+            directory: directory.to_owned(),
+            task,
+            finish: Finish::Submitted,
+            spent: past.spent(),
+            solved: None,
+        });
+    }
+    // What was said to the run before is done with, but for its limits.
+    let control = Control::read(directory)?;
+    let held = control.limits.unwrap_or(past.limits());
+    let limits = plan::limits(held, &arguments.limits);
+    Control {
+        wish: Wish::Go,
+        limits: (limits != past.limits()).then_some(limits),
+    }
+    .write(directory)?;
+    let restored = restore(directory, &opened)?;
+    terminal::note(&format!(
+        "run {} goes on after turn {}",
+        opened.run.journal().header().id,
+        past.spent().turns
+    ));
+    let start = Start::Again {
+        past: Box::new(past),
+        restored,
+    };
+    work(
+        context,
+        &ready,
+        directory,
+        opened,
+        start,
+        plan,
+        context.jobs(),
+    )
+}
+
+/// Restores the workspace from the record where what lies there cannot be trusted: after another boot of the machine,
+/// and where it is missing. Says whether it did.
+fn restore(directory: &Path, opened: &OpenedRun) -> Result<bool, Failure> {
+    let workspace = directory.join("workspace");
+    let mut boot = None;
+    if let Some(seq) = opened.index.last("attach") {
+        opened.index.each(seq, seq, &mut |entry| {
+            if let Event::Attach { boot: of, .. } = entry.event {
+                boot = of;
+            }
+            false
+        })?;
+    }
+    let same = boot.is_none() || boot == run::boot();
+    let Some(tree) = opened.run.tree() else {
+        return Ok(false);
+    };
+    if same && workspace.is_dir() {
+        return Ok(false);
+    }
+    let failed = |error: std::io::Error| Failure::io(&workspace, &error);
+    if workspace.exists() {
+        std::fs::remove_dir_all(&workspace).map_err(failed)?;
+    }
+    std::fs::create_dir_all(&workspace).map_err(failed)?;
+    run::restore(opened.run.store(), tree, &workspace, run::Limits::WORKSPACE)?;
+    give(&workspace).map_err(failed)?;
+    Ok(true)
+}
+
+/// Gives everything below a directory to whoever works inside.
+fn give(path: &Path) -> std::io::Result<()> {
+    sandbox::give_to_inside(path)?;
+    if std::fs::symlink_metadata(path)?.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            give(&entry?.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Works on a run until it ends, and records why.
+fn work(
+    context: &Context,
+    ready: &Ready,
+    directory: &Path,
+    mut opened: OpenedRun,
+    start: Start,
+    plan: &Plan,
+    jobs: usize,
+) -> Result<Ended, Failure> {
+    let (replies, number, cwd, limits) = match &start {
+        Start::New(limits) => (0, 0, PathBuf::from(agent::WORKSPACE), *limits),
+        Start::Again { past, .. } => (
+            past.replies(),
+            past.number(),
+            past.directory().to_owned(),
+            past.limits(),
+        ),
+    };
+    let model = models::open(context, plan, replies)?;
+    check_price(&model, &limits)?;
+    let id = opened.run.journal().header().id.clone();
+    opened.run.keep_history(&opened.index);
+    let steering = Arc::new(Steering::default());
+    let stop = steering.stop_flag();
+    let place = Place {
+        directory,
+        number,
+        cwd,
+        command_limit: plan.command_limit,
+        jobs,
+        stop: &stop,
+    };
+    let attach = Event::Attach {
+        process: std::process::id(),
+        boot: run::boot(),
+    };
+    opened.run.record(attach).map_err(agent::Error::from)?;
+    let ledger = Ledger::new(Box::new(opened.run));
+    let mut session = ready.open(&place, ledger.clone())?;
+    session.record_workspace()?;
+    let readme = directory.join("task/README.md");
+    let readme = std::fs::read_to_string(&readme).map_err(|error| Failure::io(&readme, &error))?;
+    let brief = Brief {
+        command: &ready.target.spec.reference.command,
+        language: &ready.language.name,
+        readme: &readme,
+        budget: &plan::words(&limits),
+        command_seconds: plan.command_limit,
+    };
+    let mut spent = Spent::default();
+    let mut said = Instant::now();
+    let over = AtomicBool::new(false);
+    let finish = std::thread::scope(|scope| {
+        scope.spawn(|| follow(context, directory, &steering, &over));
+        let limit = Duration::from_secs(plan.command_limit);
+        let evaluated = ledger.clone();
+        let finish = scaffold::work(
+            Parts {
+                options: plan.options(&id, brief.system(), model.window),
+                model: model.model,
+                tariff: model.tariff,
+                ledger: ledger.clone(),
+                steering: Arc::clone(&steering),
+                tools: &mut Workbench::new(&mut session, limit),
+                progress: &mut |step: &Step<'_>| {
+                    spent = step.spent;
+                    if said.elapsed() > SAY {
+                        said = Instant::now();
+                        terminal::note(&format!("{id}: {}", standing(step, evaluated.evaluated())));
+                    }
+                },
+            },
+            start,
+        );
+        over.store(true, Ordering::Relaxed);
+        finish
+    });
+    let reason = match &finish {
+        Ok(Finish::Submitted) => Reason::Submitted,
+        Ok(Finish::Left) => Reason::Left,
+        Ok(Finish::Stopped) => Reason::Stopped,
+        Ok(Finish::Budget(name)) => Reason::Budget((*name).to_owned()),
+        Ok(Finish::Failed(failure)) => Reason::Failed(failure.to_string()),
+        Err(error) => Reason::Failed(error.to_string()),
+    };
+    let closed = session.close(reason);
+    let finish = finish?;
+    closed?;
+    Ok(Ended {
+        directory: directory.to_owned(),
+        task: ready.task(),
+        finish,
+        spent,
+        solved: None,
+    })
+}
+
+/// Hands on what is said to the run, until it is over.
+fn follow(context: &Context, directory: &Path, steering: &Steering, over: &AtomicBool) {
+    let mut last = Control::default();
+    let mut complained = false;
+    while !over.load(Ordering::Relaxed) {
+        if context.is_interrupted() {
+            steering.stop();
+        }
+        match Control::read(directory) {
+            Ok(control) if control != last => {
+                if let Some(limits) = control.limits {
+                    steering.limit(limits);
+                }
+                steering.pause(control.wish == Wish::Pause);
+                if control.wish == Wish::Stop {
+                    steering.stop();
+                }
+                last = control;
+            }
+            Ok(_) => {}
+            Err(error) if !complained => {
+                complained = true;
+                terminal::note(&format!("{error}; what it says is not done"));
+            }
+            Err(_) => {}
+        }
+        // In steps, so that the end of the run is not waited for.
+        let until = Instant::now() + LOOK;
+        while Instant::now() < until && !over.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn standing(step: &Step<'_>, evaluated: Option<(u64, u64)>) -> String {
+    let tests = evaluated.map_or(String::new(), |(passed, total)| {
+        format!(", {passed}/{total} tests")
+    });
+    format!(
+        "turn {}, {} tokens, {}{tests}, context {}, {}",
+        step.spent.turns,
+        scaffold::count(step.spent.tokens),
+        scaffold::dollars(step.spent.microdollars),
+        scaffold::count(step.context),
+        if step.tools.is_empty() {
+            "no tool".to_owned()
+        } else {
+            step.tools.join(", ")
+        },
+    )
+}
+
+/// Scores what a run left, if it is over.
+fn judge(
+    context: &Context,
+    mut ended: Ended,
+    no_score: bool,
+    single: bool,
+    as_json: bool,
+) -> Result<Ended, Failure> {
+    let over = matches!(
+        ended.finish,
+        Finish::Submitted | Finish::Left | Finish::Budget(_)
+    );
+    if !over || no_score {
+        return Ok(ended);
+    }
+    let arguments = ScoreArgs {
+        task: ended.task.clone(),
+        submission: Some(ended.directory.clone()),
+        at: None,
+        curve: None,
+        prebuilt: None,
+        rootfs: None,
+        out: Some(ended.directory.clone()),
+        jobs: None,
+        again: false,
+        reveal_hidden: false,
+        json: false,
+    };
+    let scored = score::score(context, &arguments)?;
+    if single && !as_json {
+        scored.show();
+    }
+    ended.solved = Some(scored.verdict.solved);
+    Ok(ended)
+}
+
+impl Ended {
+    fn id(&self) -> String {
+        let name = self.directory.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// How it ended, in a word.
+    fn word(&self) -> &'static str {
+        match self.finish {
+            Finish::Submitted => "submitted",
+            Finish::Left => "left",
+            Finish::Stopped => "stopped",
+            Finish::Budget(_) => "budget",
+            Finish::Failed(_) => "failed",
+        }
+    }
+
+    fn line(&self) -> String {
+        let how = match &self.finish {
+            Finish::Budget(name) => format!("out of budget ({name})"),
+            Finish::Failed(failure) => format!("failed: {failure}"),
+            _ => self.word().to_owned(),
+        };
+        let solved = match self.solved {
+            Some(true) => ", solved",
+            Some(false) => ", not solved",
+            None => "",
+        };
+        format!(
+            "{} {}: {how} after {} turns, {} tokens, {}{solved}",
+            self.id(),
+            self.task,
+            self.spent.turns,
+            scaffold::count(self.spent.tokens),
+            scaffold::dollars(self.spent.microdollars),
+        )
+    }
+
+    /// The failure that this is, if it can be gone on from.
+    fn failure(&self) -> Option<Failure> {
+        let hint = format!("`mirrorcode resume {}` goes on from here", self.id());
+        match &self.finish {
+            Finish::Stopped => Some(Failure::new(exit::INTERRUPTED, format!("stopped; {hint}"))),
+            Finish::Failed(failure) => {
+                let code = match failure.kind {
+                    Kind::Authentication
+                    | Kind::NotFound
+                    | Kind::BadRequest
+                    | Kind::Exhausted
+                    | Kind::Diverged => exit::USAGE,
+                    _ => exit::OUTSIDE,
+                };
+                Some(Failure::new(
+                    code,
+                    format!("the model does not answer: {failure}; {hint}"),
+                ))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Says how runs ended, and gives the worst of it as the status.
+fn report(
+    context: &Context,
+    ended: Vec<(String, Result<Ended, Failure>)>,
+    as_json: bool,
+    single: bool,
+) -> Answer {
+    let mut worst: Option<Failure> = None;
+    let mut rows = Vec::new();
+    let mut unsolved = false;
+    for (task, ended) in ended {
+        let failure = match ended {
+            Ok(ended) => {
+                unsolved |= ended.solved == Some(false);
+                rows.push(json!({
+                    "id": ended.id(),
+                    "task": ended.task,
+                    "end": ended.word(),
+                    "turns": ended.spent.turns,
+                    "tokens": ended.spent.tokens,
+                    "dollars": ended.spent.microdollars as f64 / 1e6,
+                    "solved": ended.solved,
+                }));
+                if !as_json {
+                    terminal::line(&ended.line());
+                }
+                ended.failure()
+            }
+            Err(failure) => {
+                rows.push(json!({ "task": task, "end": "error", "error": failure.message }));
+                Some(failure)
+            }
+        };
+        if let Some(failure) = failure {
+            if !single {
+                terminal::note(&format!("{task}: {}", failure.message));
+            }
+            if worst.as_ref().is_none_or(|worst| failure.code > worst.code) {
+                worst = Some(failure);
+            }
+        }
+    }
+    if as_json {
+        terminal::json(&rows);
+    }
+    match worst {
+        Some(failure) => Err(failure),
+        None if context.is_interrupted() => Err(Failure::new(exit::INTERRUPTED, "interrupted")),
+        None if unsolved => Ok(exit::NO),
+        None => Ok(exit::DONE),
+    }
+}

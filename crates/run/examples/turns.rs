@@ -1,0 +1,295 @@
+//! What a turn costs besides the model and the tool: a model that answers at once, a tool that does nothing, 1 kB of text
+//! each way, everything recorded. Each line is a run of its own, in a process of its own.
+//!
+//!     cargo run --release -p run --example turns
+//!     cargo run --release -p run --example turns -- 8000 trim
+//!     cargo run --release -p run --example turns -- resume 1000
+//!
+//! Two writes to disk are waited for in a turn (`fdatasync`): the answer before its tool call begins, and what the tool
+//! call gave, with the next call, before that is sent. A tool that changes nothing needs the second alone.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agent::event::{Budget, Content, Event};
+use agent::scaffold::{
+    Compaction, Finish, Options, Parts, Past, Start, Steering, Told, ToolCall, Tools, work,
+};
+use agent::{Error, Ledger};
+use model::{Block, CacheTime, Failure, Reply, Request, Settings, Stop, Thinking, Tool, Usage};
+use run::{Header, Known, Limits, Run};
+
+const TEXT: usize = 1000;
+
+/// Text of which no two pieces are equal.
+fn text(seed: u64) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut text = String::with_capacity(TEXT + 8);
+    while text.len() < TEXT {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        text.push_str(&format!("{:x} ", state >> 40));
+    }
+    text.truncate(TEXT);
+    text
+}
+
+struct Trivial {
+    ledger: Ledger,
+    calls: u64,
+    effect: bool,
+}
+
+impl Tools for Trivial {
+    fn tools(&self) -> Vec<Tool> {
+        Vec::new()
+    }
+
+    fn call(&mut self, _: &ToolCall<'_>, _: Option<Duration>) -> Result<Told, Error> {
+        if self.effect {
+            self.ledger.flush()?;
+        }
+        self.calls += 1;
+        Ok(Told::say(&self.ledger, &text(1_000_000 + self.calls))?)
+    }
+
+    fn ended(&mut self, _: u64, _: agent::event::Ending, _: &[u8]) -> Result<Told, Error> {
+        unreachable!("no command is run")
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        max_output_tokens: 8_000,
+        thinking: Thinking::Default,
+        cache_key: "bench".to_owned(),
+        cache_time: CacheTime::Minutes5,
+        extra: None,
+    }
+}
+
+fn options(compaction: Compaction) -> Options {
+    Options {
+        system: "s".repeat(4_000),
+        compaction,
+        compact_at: 100_000,
+        settings: settings(),
+    }
+}
+
+/// Answers with a tool call of 1 kB; four bytes are a token.
+fn answer(turn: u64, request: &Request<'_>, sent: &mut (usize, u64)) -> Result<Reply, Failure> {
+    if request.messages.len() < sent.0 {
+        *sent = (0, 2_000);
+    }
+    let length = |message: &model::Message| match message {
+        model::Message::User(text) => text.len(),
+        model::Message::Assistant(_) => TEXT + 20,
+        model::Message::Results(results) => results.iter().map(|result| result.content.len()).sum(),
+    };
+    sent.1 += request.messages[sent.0..].iter().map(length).sum::<usize>() as u64 / 4;
+    sent.0 = request.messages.len();
+    Ok(Reply {
+        blocks: vec![Block::ToolCall {
+            id: format!("call-{turn}"),
+            name: "trivial".to_owned(),
+            arguments: format!("{{\"text\": \"{}\"}}", text(turn)),
+            kept: None,
+        }],
+        stop: Stop::ToolUse,
+        usage: Usage {
+            input: sent.1,
+            output: 260,
+            ..Usage::default()
+        },
+        model: "bench".to_owned(),
+        id: String::new(),
+        attempts: Default::default(),
+    })
+}
+
+fn create(dir: &Path) -> Run {
+    let header =
+        Header::new("bench/none", "0", Default::default()).expect("the name is a constant");
+    Run::create(dir, &header, Known::nothing(), Limits::WORKSPACE).expect("a new run")
+}
+
+fn turns(turns: u64, compaction: Compaction, effect: bool) {
+    let place = tempfile::tempdir_in(".").expect("a directory here");
+    let dir = place.path().join("run");
+    let ledger = Ledger::new(Box::new(create(&dir)));
+    let mut tools = Trivial {
+        ledger: ledger.clone(),
+        calls: 0,
+        effect,
+    };
+    let (mut turn, mut sent) = (0, (0, 2_000));
+    let parts = Parts {
+        options: options(compaction),
+        model: Box::new(move |request: &Request<'_>, _: &mut dyn model::Watch| {
+            turn += 1;
+            answer(turn, request, &mut sent)
+        }),
+        tariff: Box::new(|_: &Usage| 0),
+        ledger,
+        steering: Arc::new(Steering::default()),
+        tools: &mut tools,
+        progress: &mut |_| {},
+    };
+    let begun = Instant::now();
+    let budget = Budget {
+        turns: Some(turns),
+        ..Budget::default()
+    };
+    let finish = work(parts, Start::New(budget)).expect("the run goes on");
+    let took = begun.elapsed();
+    assert_eq!(finish, Finish::Budget("turns"));
+    let (journal, blobs) = (size(&dir.join("journal.jsonl")), size(&dir.join("blobs")));
+    let distinct = turns * 2 * TEXT as u64 + 4_000;
+    let mut out = std::io::stdout();
+    let _ = writeln!(
+        out,
+        "{turns:>6} turns{}  {:>7.3} s  {:>6.0} us a turn  {:>5.1} MB peak memory  {:>6.2} MB journal, {:>4.2} MB blobs, {:.2} times \
+         the distinct text",
+        if effect { "" } else { ", no effect" },
+        took.as_secs_f64(),
+        took.as_micros() as f64 / turns as f64,
+        peak() as f64 / 1024.0,
+        journal as f64 / 1e6,
+        blobs as f64 / 1e6,
+        (journal + blobs) as f64 / distinct as f64,
+    );
+}
+
+/// A long journal, and the time until a run stands where it stood.
+fn resume(megabytes: u64) {
+    let place = tempfile::tempdir_in(".").expect("a directory here");
+    let dir = place.path().join("run");
+    drop(create(&dir));
+    let ledger = Ledger::new(Box::new(create(&place.path().join("short"))));
+    let mut tools = Trivial {
+        ledger: ledger.clone(),
+        calls: 0,
+        effect: false,
+    };
+    let (mut turn, mut sent) = (0, (0, 2_000));
+    let parts = Parts {
+        options: options(Compaction::Trim),
+        model: Box::new(move |request: &Request<'_>, _: &mut dyn model::Watch| {
+            turn += 1;
+            answer(turn, request, &mut sent)
+        }),
+        tariff: Box::new(|_: &Usage| 0),
+        ledger,
+        steering: Arc::new(Steering::default()),
+        tools: &mut tools,
+        progress: &mut |_| {},
+    };
+    let budget = Budget {
+        turns: Some(1_000),
+        ..Budget::default()
+    };
+    work(parts, Start::New(budget)).expect("the run goes on");
+    // Calls of the reference are what makes journals long: as many of them as it takes, and then the run.
+    let filler = Event::Evaluate {
+        command: None,
+        cases: Vec::new(),
+        built: true,
+        cases_passed: 1,
+        cases_total: 2,
+        report: Content::Inline(text(7).repeat(2)),
+        milliseconds: 1,
+    };
+    let mut long = run::Journal::open(&dir).expect("the run").journal;
+    let (mut written, mut shift) = (0, 0);
+    while written < megabytes << 20 {
+        for _ in 0..1000 {
+            long.note(&filler).expect("an event");
+            shift += 1;
+            written += 2_150;
+        }
+        long.flush().expect("the disk");
+    }
+    for entry in run::read(&place.path().join("short")).expect("the run") {
+        let mut event = entry.expect("an event").event;
+        if let Event::Context { kept, dropped, .. } = &mut event {
+            for (first, last) in kept.iter_mut().chain(dropped) {
+                *first += shift;
+                *last += shift;
+            }
+        }
+        long.note(&event).expect("an event");
+    }
+    long.flush().expect("the disk");
+    drop(long);
+    let begun = Instant::now();
+    let opened = Run::open(&dir, Known::nothing(), Limits::WORKSPACE).expect("the run");
+    let past = Past::read(&opened.records()).expect("the record is whole");
+    let took = begun.elapsed();
+    assert_eq!(past.replies(), 1_000);
+    let _ = writeln!(
+        std::io::stdout(),
+        "a journal of {:.0} MB resumes in {:.2} s, {:.1} MB peak memory",
+        size(&dir.join("journal.jsonl")) as f64 / 1e6,
+        took.as_secs_f64(),
+        peak() as f64 / 1024.0
+    );
+}
+
+fn size(path: &Path) -> u64 {
+    let Ok(data) = path.symlink_metadata() else {
+        return 0;
+    };
+    if !data.is_dir() {
+        return data.len();
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| size(&entry.path())).sum()
+}
+
+/// Largest resident set of this process, in KiB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let number = |word: &str| word.parse().expect("a number");
+    match words[..] {
+        ["resume", megabytes] => resume(number(megabytes)),
+        [count, how] => turns(
+            number(count),
+            match how {
+                "clear" => Compaction::Clear,
+                _ => Compaction::Trim,
+            },
+            how != "pure",
+        ),
+        _ => {
+            for count in ["250", "500", "1000", "2000", "8000"] {
+                again(&[count, "trim"]);
+            }
+            again(&["2000", "clear"]);
+            again(&["2000", "pure"]);
+            again(&["resume", "1024"]);
+        }
+    }
+}
+
+fn again(words: &[&str]) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this program itself, so that each run has its own peak memory"
+    )]
+    let status = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(words)
+        .status();
+    assert!(status.is_ok_and(|status| status.success()));
+}
