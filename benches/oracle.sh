@@ -23,7 +23,7 @@ PY
 "$mirrorcode" target build gron --no-draw >/dev/null 2>&1
 cache=${MIRRORCODE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mirrorcode}
 # The package's own file, readable: the one that the reference's root was made from.
-bare=$(find "$cache/images" -path '*/root/usr/bin/gron' -perm -444 2>/dev/null | head -n 1)
+bare=$(find "$cache/images" -path '*/usr/bin/gron' -perm -444 2>/dev/null | head -n 1)
 for round in 1 2 3; do
   shim=$("$mirrorcode" --runs "$runs/runs" shell gron/python -c "cat >driver.py <<'PY'
 $(cat "$runs/driver.py")
