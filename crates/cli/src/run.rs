@@ -150,7 +150,6 @@ fn begin(
         Known::nothing(),
         run::Limits::WORKSPACE,
     )?;
-    recorder.hide(models::secrets(plan));
     // The task's files belong beside the journal, which had to make the directory; from here on they are known.
     let known = ready.assemble(context, &directory)?;
     let start = Event::Start {
@@ -195,8 +194,7 @@ fn go_on(
     let task = Header::read(directory)?.task;
     let ready = ready::prepare(context, &task, plan.rootfs.as_deref().map(Path::new))?;
     let known = ready.assemble(context, directory)?;
-    let mut opened = Run::open(directory, known, run::Limits::WORKSPACE)?;
-    opened.run.hide(models::secrets(plan));
+    let opened = Run::open(directory, known, run::Limits::WORKSPACE)?;
     if let Some(torn) = &opened.recovered {
         terminal::note(&format!(
             "the last {} bytes of the journal were cut off in the middle of an event; they are kept in {}",
@@ -295,20 +293,31 @@ fn work(
     plan: &Plan,
     jobs: usize,
 ) -> Result<Ended, Failure> {
-    let (replies, number, cwd, limits) = match &start {
-        Start::New(limits) => (0, 0, PathBuf::from(agent::WORKSPACE), *limits),
+    let said = Control::read(directory)?;
+    let (replies, number, cwd, mut spent, held) = match &start {
+        Start::New(limits) => (
+            0,
+            0,
+            PathBuf::from(agent::WORKSPACE),
+            Spent::default(),
+            *limits,
+        ),
         Start::Again { past, .. } => (
             past.replies(),
             past.number(),
             past.directory().to_owned(),
+            past.spent(),
             past.limits(),
         ),
     };
+    let limits = said.limits.unwrap_or(held);
     let model = models::open(context, plan, replies)?;
     check_price(&model, &limits)?;
     let id = opened.run.journal().header().id.clone();
+    opened.run.hide(models::secrets(plan));
     opened.run.keep_history(&opened.index);
     let steering = Arc::new(Steering::default());
+    obey(&steering, said);
     let stop = steering.stop_flag();
     let place = Place {
         directory,
@@ -335,11 +344,10 @@ fn work(
         budget: &plan::words(&limits),
         command_seconds: plan.command_limit,
     };
-    let mut spent = Spent::default();
-    let mut said = Instant::now();
+    let mut shown = Instant::now();
     let over = AtomicBool::new(false);
     let finish = std::thread::scope(|scope| {
-        scope.spawn(|| follow(context, directory, &steering, &over));
+        scope.spawn(|| follow(context, directory, &steering, said, &over));
         let limit = Duration::from_secs(plan.command_limit);
         let evaluated = ledger.clone();
         let finish = scaffold::work(
@@ -352,8 +360,8 @@ fn work(
                 tools: &mut Workbench::new(&mut session, limit),
                 progress: &mut |step: &Step<'_>| {
                     spent = step.spent;
-                    if said.elapsed() > SAY {
-                        said = Instant::now();
+                    if shown.elapsed() > SAY {
+                        shown = Instant::now();
                         terminal::note(&format!("{id}: {}", standing(step, evaluated.evaluated())));
                     }
                 },
@@ -383,9 +391,25 @@ fn work(
     })
 }
 
-/// Hands on what is said to the run, until it is over.
-fn follow(context: &Context, directory: &Path, steering: &Steering, over: &AtomicBool) {
-    let mut last = Control::default();
+/// Does what is said to the run.
+fn obey(steering: &Steering, said: Control) {
+    if let Some(limits) = said.limits {
+        steering.limit(limits);
+    }
+    steering.pause(said.wish == Wish::Pause);
+    if said.wish == Wish::Stop {
+        steering.stop();
+    }
+}
+
+/// Hands on what is said to the run after `last`, until it is over.
+fn follow(
+    context: &Context,
+    directory: &Path,
+    steering: &Steering,
+    mut last: Control,
+    over: &AtomicBool,
+) {
     let mut complained = false;
     while !over.load(Ordering::Relaxed) {
         if context.is_interrupted() {
@@ -393,13 +417,7 @@ fn follow(context: &Context, directory: &Path, steering: &Steering, over: &Atomi
         }
         match Control::read(directory) {
             Ok(control) if control != last => {
-                if let Some(limits) = control.limits {
-                    steering.limit(limits);
-                }
-                steering.pause(control.wish == Wish::Pause);
-                if control.wish == Wish::Stop {
-                    steering.stop();
-                }
+                obey(steering, control);
                 last = control;
             }
             Ok(_) => {}

@@ -32,6 +32,8 @@ enum Work {
         roots: Roots,
     },
     Prebuilt(Box<TestStage>),
+    /// What a run left cannot be submitted, for this reason: that is a result.
+    Refused(String),
 }
 
 /// What scoring gave.
@@ -185,6 +187,11 @@ fn judge(
     key: &str,
 ) -> Result<(Verdict, Vec<CaseResult>), Failure> {
     let made = match entry.work {
+        Work::Refused(reason) => Made {
+            build: score::Build::Refused(vec![reason]),
+            log: Vec::new(),
+            stage: None,
+        },
         Work::Prebuilt(stage) => Made {
             build: score::Build::None,
             log: Vec::new(),
@@ -293,7 +300,19 @@ fn source(context: &Context, arguments: &ScoreArgs, target: &Target) -> Result<E
             )));
         }
     };
-    let submission = Submission::read(directory, &language.ignore).map_err(Failure::usage)?;
+    let mut refused = None;
+    let submission = match Submission::read(directory, &language.ignore) {
+        Ok(submission) => submission,
+        Err(error @ score::Refusal::Io { .. }) => return Err(Failure::usage(error)),
+        Err(error) if run.is_some() => {
+            // Where it was restored to is of no interest.
+            let reason = error.to_string();
+            let here = format!("{}: ", directory.display());
+            refused = Some(reason.strip_prefix(&here).unwrap_or(&reason).to_owned());
+            Submission { files: Vec::new() }
+        }
+        Err(error) => return Err(Failure::usage(error)),
+    };
     let build = images::for_build(context, &language, target)?;
     let runtime = match &arguments.rootfs {
         Some(dir) => image::Image::from_rootfs(dir)?,
@@ -322,10 +341,13 @@ fn source(context: &Context, arguments: &ScoreArgs, target: &Target) -> Result<E
         task: arguments.task.clone(),
         facts,
         versions,
-        work: Work::Source {
-            submission,
-            language: Box::new(language),
-            roots,
+        work: match refused {
+            Some(reason) => Work::Refused(reason),
+            None => Work::Source {
+                submission,
+                language: Box::new(language),
+                roots,
+            },
         },
     })
 }

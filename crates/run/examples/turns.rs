@@ -164,12 +164,35 @@ fn turns(turns: u64, compaction: Compaction, effect: bool) {
     );
 }
 
+/// What waiting for the disk costs by itself: appending so many bytes and `fdatasync`, without anything else.
+fn floor(writes: u32) {
+    let place = tempfile::tempdir_in(".").expect("a directory here");
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .open(place.path().join("floor"))
+        .expect("a file here");
+    let begun = Instant::now();
+    for _ in 0..writes {
+        file.write_all(&[b'x'; 1400])
+            .and_then(|()| file.sync_data())
+            .expect("the disk");
+    }
+    let _ = writeln!(
+        std::io::stdout(),
+        "{:>6} bare writes of 1.4 kB, each waited for: {:.0} us each",
+        writes,
+        begun.elapsed().as_micros() as f64 / f64::from(writes)
+    );
+}
+
 /// A long journal, and the time until a run stands where it stood.
 fn resume(megabytes: u64) {
     let place = tempfile::tempdir_in(".").expect("a directory here");
     let dir = place.path().join("run");
     drop(create(&dir));
     let ledger = Ledger::new(Box::new(create(&place.path().join("short"))));
+    let record = ledger.clone();
     let mut tools = Trivial {
         ledger: ledger.clone(),
         calls: 0,
@@ -193,6 +216,7 @@ fn resume(megabytes: u64) {
         ..Budget::default()
     };
     work(parts, Start::New(budget)).expect("the run goes on");
+    record.flush().expect("the disk");
     // Calls of the reference are what makes journals long: as many of them as it takes, and then the run.
     let filler = Event::Evaluate {
         command: None,
@@ -263,6 +287,7 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let number = |word: &str| word.parse().expect("a number");
     match words[..] {
+        ["floor", writes] => floor(number(writes) as u32),
         ["resume", megabytes] => resume(number(megabytes)),
         [count, how] => turns(
             number(count),
@@ -274,6 +299,7 @@ fn main() {
         ),
         _ => {
             for count in ["250", "500", "1000", "2000", "8000"] {
+                again(&["floor", "500"]);
                 again(&[count, "trim"]);
             }
             again(&["2000", "clear"]);
