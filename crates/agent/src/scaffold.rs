@@ -623,11 +623,11 @@ fn text_of(blocks: &[Block]) -> String {
 }
 
 fn tool_names(blocks: &[Block]) -> Vec<&str> {
-    let name = |block| match block {
-        &Block::ToolCall { ref name, .. } => Some(name.as_str()),
+    let names = blocks.iter().filter_map(|block| match block {
+        Block::ToolCall { name, .. } => Some(name.as_str()),
         _ => None,
-    };
-    blocks.iter().filter_map(name).collect()
+    });
+    names.collect()
 }
 
 /// Ends a call when the run is stopped or out of time.

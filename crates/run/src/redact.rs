@@ -27,7 +27,7 @@ impl Redactor {
             .map(|secret| {
                 let plain = secret.as_ref().trim();
                 let quoted = serde_json::to_string(plain).expect("text is always JSON");
-                let inside = quoted[1..quoted.len() - 1].as_bytes().to_vec();
+                let inside = quoted.as_bytes()[1..quoted.len() - 1].to_vec();
                 (plain.as_bytes().to_vec(), inside)
             })
             .collect();

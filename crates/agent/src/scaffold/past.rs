@@ -306,12 +306,10 @@ impl Fold<'_> {
         let seq = entry.seq;
         match entry.event {
             Event::Call { purpose, .. } => self.purpose = purpose,
-            Event::Message { kind, text } => {
-                if kind != Kind::Summarize {
-                    self.asked |= kind == Kind::GoOn;
-                    let text = String::from_utf8_lossy(&self.history.bytes(&text)?).into_owned();
-                    self.conversation.user(seq, text);
-                }
+            Event::Message { kind, text } if kind != Kind::Summarize => {
+                self.asked |= kind == Kind::GoOn;
+                let text = String::from_utf8_lossy(&self.history.bytes(&text)?).into_owned();
+                self.conversation.user(seq, text);
             }
             Event::Reply { message, usage, .. } if self.purpose == Purpose::Turn => {
                 let text = self.history.bytes(&message)?;
