@@ -9,11 +9,19 @@ mod agent;
 mod archive;
 #[path = "attacks/build.rs"]
 mod build;
+#[path = "attacks/bytes.rs"]
+mod bytes;
 mod common;
+#[path = "attacks/hidden.rs"]
+mod hidden;
+#[path = "attacks/host.rs"]
+mod host;
 #[path = "attacks/lab.rs"]
 mod lab;
 #[path = "attacks/oracle.rs"]
 mod oracle;
+#[path = "attacks/outside.rs"]
+mod outside;
 #[path = "attacks/reference.rs"]
 mod reference;
 #[path = "attacks/submission.rs"]
@@ -24,13 +32,16 @@ mod table;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Instant;
 
 use lab::Lab;
-use table::{Attack, Twin};
+use table::{Act, Attack, Twin};
 
 fn all() -> Vec<Attack> {
     [
         reference::attacks(),
+        bytes::attacks(),
+        hidden::attacks(),
         agent::attacks(),
         oracle::attacks(),
         submission::attacks(),
@@ -42,36 +53,64 @@ fn all() -> Vec<Attack> {
 
 /// Runs attacks and their twins, prints a line for each, and fails for all that went wrong together.
 fn run(attacks: &[Attack]) {
+    let before = host::Fingerprint::take();
     let mut lab = Lab::new();
     let mut wrong = Vec::new();
+    let (mut twins, mut skipped) = (0, 0);
     for attack in attacks {
+        let start = Instant::now();
         let got = lab.act(attack, &Twin::No(""));
+        let middle = Instant::now();
         let twin = match &attack.twin {
             Twin::No(_) => None,
-            Twin::Bare if !lab.is_root() => None,
+            Twin::Root if !lab.is_root() => None,
             twin => Some(lab.act(attack, twin)),
         };
         let stopped = !got.won;
         let able = twin.as_ref().is_none_or(|twin| twin.won);
+        twins += usize::from(twin.is_some());
+        let say = match (&twin, &attack.twin) {
+            (Some(twin), _) if twin.won => "succeeds",
+            (Some(_), _) => "FAILS",
+            (None, Twin::No(_)) => "none",
+            (None, _) => {
+                skipped += 1;
+                "needs root"
+            }
+        };
         let _ = writeln!(
             std::io::stderr(),
-            "{:7} twin {:9} {}",
+            "{:7} {:4.1} s  twin {say:10} {:4.1} s  {}",
             if stopped { "stopped" } else { "WON" },
-            match &twin {
-                None => "none",
-                Some(twin) if twin.won => "succeeds",
-                Some(_) => "FAILS",
-            },
+            (middle - start).as_secs_f64(),
+            middle.elapsed().as_secs_f64(),
             attack.name
         );
         if !stopped {
             wrong.push(format!("{} succeeded:\n{}", attack.name, got.text));
+        }
+        // The agent's scripts handle every refusal: one that breaks off was not stopped, it did not take place.
+        if matches!(attack.act, Act::Agent(_)) && got.text.contains("Traceback") {
+            wrong.push(format!("{} broke off:\n{}", attack.name, got.text));
         }
         if !able {
             let text = twin.map(|twin| twin.text).unwrap_or_default();
             wrong.push(format!("the twin of {} failed:\n{text}", attack.name));
         }
     }
+    drop(lab);
+    let differences = before.differences();
+    if !differences.is_empty() {
+        wrong.push(format!(
+            "the machine is not as it was:\n{}",
+            differences.join("\n")
+        ));
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "{} attacks, {twins} twins run, {skipped} need root",
+        attacks.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n----\n"));
 }
 
@@ -103,7 +142,12 @@ fn names_are_different() {
     let count = names.len();
     names.dedup();
     assert_eq!(names.len(), count);
-    assert!(count >= 60, "{count} attacks");
+    assert!(count >= 120, "{count} attacks");
+    let all = all();
+    let without = all
+        .iter()
+        .filter(|attack| matches!(attack.twin, Twin::No(_)));
+    assert!(without.count() <= 3, "attacks without a twin prove nothing");
 }
 
 #[test]

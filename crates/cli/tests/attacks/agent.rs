@@ -28,21 +28,21 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "any file whose name or content is the program's",
             "find / -xdev \\( -name 'jq' -o -name 'libjq*' -o -name 'libonig*' \\) -type f 2>/dev/null | while read f; do [ $(stat -c %s $f) -gt 20000 ] && echo WON $f; done; find / \\( -path /proc -o -path /sys \\) -prune -o -type f -size +9k -print 2>/dev/null | xargs grep -la 'jq_compile_args' 2>/dev/null | grep -q . && echo WON; :",
             "the agent's image holds no copy; tools of the target's name are taken out",
-            Twin::No("a machine with jq installed is the twin"),
+            Twin::Inside,
         ),
         act(
             "process-list",
-            "every `/proc/*/exe`, `maps`, `environ` that it sees",
-            "for p in /proc/[0-9]*; do readlink $p/exe; tr '\\0' ' ' <$p/cmdline; cat $p/environ $p/maps; done 2>/dev/null | grep -aE 'libj[q]|/usr/bin/j[q]|hidde[n]' && echo WON; :",
+            "every `/proc/*/exe`, `maps`, `environ` that it sees while a call is under way",
+            "coproc J { exec jq --unbuffered . ; }; exec 8>&${J[1]} 9<&${J[0]}; echo 1 >&8; read -u 9 x; for p in /proc/[0-9]*; do readlink $p/exe; tr '\\0' ' ' <$p/cmdline; cat $p/environ $p/maps; done 2>/dev/null | grep -aE 'libj[q]|/usr/bin/j[q]|hidde[n]' && echo WON; exec 8>&- 9<&-; wait; :",
             "its own process namespace",
-            Twin::No("shown by the namespace's list"),
+            Twin::Inside,
         ),
         act(
             "init-memory",
             "memory of the init, which was forked from the keeper",
             "cat /proc/1/environ /proc/1/maps 2>/dev/null | grep -q . && echo WON; dd if=/proc/1/mem bs=1 count=1 2>/dev/null | grep -q . && echo WON; ls -l /proc/1/fd 2>/dev/null | grep -q socket && echo WON; :",
             "the init is not dumpable",
-            Twin::No("root of a container may not either"),
+            Twin::Container,
         ),
         act(
             "trace-init",
@@ -51,21 +51,14 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "PTRACE_SEIZE = 0x4206\nbuf = ctypes.create_string_buffer(8)\niov = struct.pack('QQ', ctypes.addressof(buf), 8)\nwon(call(101, PTRACE_SEIZE, 1, 0, 0) == 0 or call(310, 1, iov, 1, iov, 1, 0) == 0)\nos.kill(1, 9); os.kill(1, 19)"
             ),
             "not dumpable; an init ignores signals from inside",
-            Twin::No("outside, the attack would hurt the machine"),
-        ),
-        act(
-            "trace-shim",
-            "ptrace of the shim while a call is under way",
-            "(sleep 1 | jq . ) & sleep 0.2; p=$(pgrep -x jq | head -1); cat /proc/$p/maps | grep -E 'libjq|libonig' && echo WON; head -c 4 /proc/$p/exe | grep -q . && [ $(stat -Lc %s /proc/$p/exe) -gt 30000 ] && echo WON; wait",
-            "the shim is a stand-in of a few kilobytes; the reference runs elsewhere",
-            Twin::No("needs a reference inside"),
+            Twin::Container,
         ),
         act(
             "inherited-descriptors",
             "descriptors that whoever started the harness left open",
-            "ls /proc/self/fd | grep -vxE '0|1|2|3|10' && echo WON; :",
+            "ls -l /proc/self/fd | grep -q hidde[n] && echo WON; ls /proc/self/fd | grep -vxE '0|1|2|3|10' && echo WON; :",
             "the keeper closes what it inherits",
-            Twin::No("needs a harness that was started with an open descriptor"),
+            Twin::Bare,
         ),
         call(
             "user-namespace",
@@ -81,26 +74,32 @@ pub(crate) fn attacks() -> Vec<Attack> {
             CALLS,
             Twin::Bare,
         ),
-        call(
+        act(
             "mount",
             "mount, fsopen, open_tree, pivot_root, chroot",
             python!(
                 "os.makedirs('m', exist_ok=True)\nwon(call(430, b'tmpfs', 0) == 0 or call(428, -100, b'/', 0x1) == 0 or call(161, b'm') == 0)"
             ),
+            CALLS,
+            Twin::Container,
         ),
-        call(
+        act(
             "bpf",
             "bpf: a map",
             python!(
                 "won(call(321, 0, ctypes.create_string_buffer(struct.pack('IIII', 2, 4, 8, 1) + bytes(112)), 72) == 0)"
             ),
+            CALLS,
+            Twin::Root,
         ),
-        call(
+        act(
             "perf",
             "perf_event_open on itself",
             python!(
                 "attr = bytearray(112); struct.pack_into('IIQ', attr, 0, 1, 112, 0)\nwon(call(298, ctypes.create_string_buffer(bytes(attr)), 0, -1, -1, 0) == 0)"
             ),
+            CALLS,
+            Twin::Root,
         ),
         call(
             "io-uring",
@@ -117,17 +116,19 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "add_key and keyctl, a drawer that outlives the session",
             python!("won(call(248, b'user', b'x', b'y', 1, -2) == 0 or call(250, 0, -3, 1) == 0)"),
         ),
-        call(
+        act(
             "file-handles",
             "name_to_handle_at and open_by_handle_at, around every mount",
             python!(
                 "h = ctypes.create_string_buffer(struct.pack('Ii', 128, 0) + bytes(128)); m = ctypes.c_int()\nwon(call(303, -100, b'/', h, ctypes.byref(m), 0) == 0 and call(304, os.open('/', 0), h, 0) == 0)"
             ),
+            CALLS,
+            Twin::Root,
         ),
         call(
             "fanotify",
             "fanotify_init",
-            python!("won(call(300, 0, 0) == 0)"),
+            python!("won(call(300, 0x200, 0) == 0)"),
         ),
         call(
             "pidfd-getfd",
@@ -141,19 +142,10 @@ pub(crate) fn attacks() -> Vec<Attack> {
         ),
         call(
             "netlink",
-            "AF_NETLINK, AF_PACKET, AF_ALG sockets",
+            "AF_NETLINK, AF_PACKET, AF_ALG, AF_VSOCK, AF_BLUETOOTH sockets",
             python!(
-                "def s(f, t, p=0):\n    try: socket.socket(f, t, p); return True\n    except OSError: return False\nwon(s(16, 3) or s(17, 3, 768) or s(38, 5))"
+                "def s(f, t, p=0):\n    try: socket.socket(f, t, p); return True\n    except OSError: return False\nwon(s(16, 3) or s(17, 3, 768) or s(38, 5) or s(40, 1) or s(31, 3))"
             ),
-        ),
-        act(
-            "vsock",
-            "AF_VSOCK and AF_BLUETOOTH sockets",
-            python!(
-                "def s(f, t, p=0):\n    try: socket.socket(f, t, p); return True\n    except OSError: return False\nwon(s(40, 1) or s(31, 3))"
-            ),
-            CALLS,
-            Twin::No("not every machine has them"),
         ),
         act(
             "raw-socket",
@@ -162,23 +154,25 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "def s(f, t, p=0):\n    try: socket.socket(f, t, p); return True\n    except OSError: return False\nwon(s(2, 3, 1) or s(10, 3, 58))"
             ),
             "no capability",
-            Twin::Bare,
+            Twin::Root,
         ),
         act(
             "network-out",
             "TCP to the loopback addresses of IPv4 and IPv6, where the machine outside answers",
             python!(
-                "ok = False\nfor f, a in ((2, ('127.0.0.1', 22)), (10, ('::1', 22))):\n    s = socket.socket(f, 1); s.settimeout(2)\n    try: s.connect(a); ok = True\n    except ConnectionRefusedError: ok = True\n    except OSError: pass\nwon(ok)"
+                "ok = False\nfor f, a in ((2, ('127.0.0.1', int(os.environ['PORT']))), (10, ('::1', int(os.environ['PORT'])))):\n    s = socket.socket(f, 1); s.settimeout(2)\n    try: s.connect(a); ok = True\n    except ConnectionRefusedError: ok = True\n    except OSError: pass\nwon(ok)"
             ),
             "a network namespace without any device that is up",
             Twin::Bare,
         ),
         act(
             "abstract-socket",
-            "abstract sockets of the host",
-            "cat /proc/net/unix | grep -aE '@|/run/|mirrorcode' && echo WON; :",
+            "an abstract socket of the harness",
+            python!(
+                "s = socket.socket(socket.AF_UNIX)\ntry: s.connect('\\0' + os.environ['ABSTRACT']); won(True)\nexcept OSError: won(False)\nwon(os.environ['ABSTRACT'] in open('/proc/net/unix').read())"
+            ),
             "a network namespace of its own",
-            Twin::No("depends on what the host listens to"),
+            Twin::Bare,
         ),
         act(
             "terminal-input",
@@ -187,7 +181,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "import pty, fcntl\nm, s = pty.openpty()\ntry: fcntl.ioctl(s, 0x5412, b'x'); won(True)\nexcept OSError as e: won(e.errno not in (errno.ENOSYS, errno.EIO, errno.EPERM))"
             ),
             "seccomp: the request is refused",
-            Twin::No("new kernels refuse it by themselves"),
+            Twin::Root,
         ),
         act(
             "devices",
@@ -201,26 +195,26 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "writes to /proc/sys, /proc/sysrq-trigger, core_pattern",
             "for f in /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sysrq-trigger /proc/sys/vm/drop_caches /proc/sys/fs/file-max; do (: >>$f) 2>/dev/null && echo WON $f; done; :",
             "the inner user is nobody's root",
-            Twin::Bare,
+            Twin::Root,
         ),
         act(
             "set-process-id",
             "the number of the next process, by /proc/sys/kernel/ns_last_pid",
             "(echo 5000 >/proc/sys/kernel/ns_last_pid) 2>/dev/null && echo WON; :",
             "no capability in the process namespace",
-            Twin::Bare,
+            Twin::Container,
         ),
         act(
             "kernel-memory",
             "/proc/kcore, kallsyms, kmsg, keys of others",
-            "for f in /proc/kcore /proc/kmsg /proc/kpagecount /proc/vmallocinfo; do dd if=$f bs=1 count=1 2>/dev/null | grep -qa . && echo WON $f; done; grep -qv '^0*0 ' /proc/kallsyms 2>/dev/null && echo WON; :",
+            "{ : </proc/kmsg; } 2>/dev/null && echo WON; for f in /proc/kcore /proc/kpagecount /proc/vmallocinfo; do dd if=$f bs=1 count=1 2>/dev/null | grep -qa . && echo WON $f; done; grep -qv '^0*0 ' /proc/kallsyms 2>/dev/null && echo WON; :",
             "the inner user is nobody's root",
-            Twin::Bare,
+            Twin::Root,
         ),
         act(
             "cgroup-escape",
             "the control group file system",
-            "find / -name cgroup.procs 2>/dev/null | grep -q . && echo WON; cat /proc/self/cgroup | grep -q mirrorcode- && echo WON; :",
+            "grep -qE ' cgroup2? ' /proc/self/mounts && echo WON; find /sys -name cgroup.procs 2>/dev/null | grep -q . && echo WON; cat /proc/self/cgroup | grep -q mirrorcode- && echo WON; :",
             "it is not mounted; the namespace hides its path",
             Twin::Bare,
         ),
@@ -236,7 +230,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "writes to the image and the task",
             "for f in /usr/bin/mirrorcode-x /etc/mirrorcode-x /mirrorcode-x /oracle/bin/jq /task/x; do (echo >$f) 2>/dev/null && echo WON $f && rm -f $f; done; rm -f /oracle/jq.sock 2>/dev/null && echo WON; :",
             "read-only mounts",
-            Twin::Bare,
+            Twin::Root,
         ),
         act(
             "device-trace",
@@ -245,33 +239,65 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "devices are mounted read-only",
             Twin::Bare,
         ),
-        act(
-            "dirty-directory",
-            "removes its own directory, to keep later commands from starting",
-            "mkdir gone; cd gone; rm -rf ../gone; :",
-            "the next command starts in the workspace",
-            Twin::No("the next one is the test"),
+        attack(
+            BY,
+            (
+                "gone-directory",
+                "removes its own directory, to keep later commands from starting",
+                "the next command starts in the workspace",
+            ),
+            Act::Commands(&[
+                "mkdir gone; cd gone; rm -rf ../gone; :",
+                "[ \"$PWD\" = /workspace ] || echo WON",
+            ]),
+            Twin::Bare,
         ),
-        act(
-            "after-dirty-directory",
-            "looks whether the session still works",
-            "[ \"$PWD\" = /workspace ] || echo WON; printf '/x\\0' >/tmp/.shell/directory; trap - EXIT",
-            "a directory that is no path counts as none",
-            Twin::No("the one before is its first half"),
-        ),
-        act(
-            "after-bad-directory",
-            "looks again, after writing a zero byte where its directory is kept",
-            "[ \"$PWD\" = /workspace ] || echo WON",
-            "a directory that is no path counts as none",
-            Twin::No("the one before is its first half"),
+        attack(
+            BY,
+            (
+                "bad-directory",
+                "writes a zero byte where its directory is kept",
+                "a directory that is no path counts as none",
+            ),
+            Act::Commands(&[
+                "printf '/x\\0' >${STATE:-/tmp/.shell}/directory; trap - EXIT",
+                "[ \"$PWD\" = /workspace ] || echo WON",
+            ]),
+            Twin::Bare,
         ),
         act(
             "memory-flood",
             "memory that counts for no process: files in memory and pipes",
-            "head -c 60M /dev/zero >/dev/shm/a; python3 -c 'a = [bytearray(1 << 20) for _ in range(2000)]' 2>/dev/null && echo WON; rm -f /dev/shm/a; :",
+            "head -c 60M /dev/zero >/dev/shm/a; python3 -c 'a = [bytearray(1 << 20) for _ in range(1200)]' 2>/dev/null && echo WON; rm -f /dev/shm/a; :",
             "a control group; the kernel ends commands before their keeper",
-            Twin::No("would take the machine's memory"),
+            Twin::Roomy,
+        ),
+        act(
+            "process-flood",
+            "700 processes at the same time",
+            python!(
+                "import signal\nk = []\ntry:\n    while len(k) < 700:\n        p = os.fork()\n        if p == 0: signal.pause(); os._exit(0)\n        k.append(p)\nexcept OSError: pass\n[os.kill(p, 9) for p in k]; [os.waitpid(p, 0) for p in k]\nwon(len(k) > 600)"
+            ),
+            "the process limit",
+            Twin::Container,
+        ),
+        act(
+            "uprobes",
+            "a probe on a library's code, for every process that runs it",
+            python!(
+                "try: kind = int(open('/sys/bus/event_source/devices/uprobe/type').read())\nexcept OSError: kind = 7\npath = ctypes.create_string_buffer([l.split()[-1] for l in open('/proc/self/maps') if 'libc.so' in l][0].encode())\nattr = ctypes.create_string_buffer(128); struct.pack_into('IIQ', attr, 0, kind, 112, 0); struct.pack_into('QQ', attr, 56, ctypes.addressof(path), 0x1000)\nwon(call(298, attr, os.getpid(), -1, -1, 0) == 0 or os.access('/sys/kernel/tracing/uprobe_events', os.W_OK) or os.access('/sys/kernel/debug/tracing/uprobe_events', os.W_OK))"
+            ),
+            CALLS,
+            Twin::Root,
+        ),
+        act(
+            "clock",
+            "adjtimex: the machine's clock, set to the tick that it has",
+            python!(
+                "t = ctypes.create_string_buffer(256); libc.adjtimex(t); struct.pack_into('I', t, 0, 0x4000)\nwon(call(159, t) == 0)"
+            ),
+            "no capability; seccomp",
+            Twin::Root,
         ),
     ]
 }

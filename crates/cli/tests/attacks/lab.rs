@@ -14,7 +14,12 @@ use score::{BuildResult, Installed, Submission, SubmissionFile, TestStage};
 use target::reference::{GuardLibrary, Prepared};
 use target::{Catalog, Language, Target};
 
+use crate::outside::{Outside, TRUSTING};
 use crate::table::{Act, Attack, Twin};
+
+/// Files of a case that are collected when it has ended. No attack makes regular files of these names, so whatever
+/// comes back was reached through a link.
+pub(crate) const COLLECTED: [&str; 4] = ["out-link", "out-memory", "out-pipe", "out-socket"];
 
 /// What an attack came to.
 pub(crate) struct Got {
@@ -22,7 +27,7 @@ pub(crate) struct Got {
     pub(crate) text: String,
 }
 
-fn judge(text: String) -> Got {
+pub(crate) fn judge(text: String) -> Got {
     Got {
         won: text.contains("WON") || text.contains("ELF"),
         text,
@@ -65,10 +70,62 @@ const GUARD: GuardLibrary = GuardLibrary {
     descriptor: oracle::GUARD_FD,
 };
 
+/// What attacks look for, and find in their environment.
+///
+/// - `PORT`: a port of this machine's loopback address; whoever asks there by HTTP is answered `{"a":"WON"}`
+/// - `ABSTRACT`: the name of an abstract socket of the harness
+/// - `HIDDEN`: a pattern for `grep` that a hidden case matches, and neither a visible one nor the pattern itself
+///
+/// Besides, the harness has been started with a descriptor that it did not ask for, of the hidden cases.
+struct Facts {
+    environment: Vec<(&'static str, String)>,
+    _inherited: std::fs::File,
+}
+
+impl Facts {
+    fn new(target: &Target) -> Self {
+        let web = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = web.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in web.incoming().flatten() {
+                answer(stream);
+            }
+        });
+        let name = format!("mirrorcode-attacks-{}-{port}", std::process::id());
+        let address = <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(&name);
+        let socket = std::os::unix::net::UnixListener::bind_addr(&address.unwrap()).unwrap();
+        std::thread::spawn(move || while socket.accept().is_ok() {});
+        let hidden = target.dir.join("tests/hidden.jsonl");
+        let inherited = std::fs::File::open(&hidden).unwrap();
+        rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).unwrap();
+        let text = std::fs::read_to_string(&hidden).unwrap();
+        let id = text.split('"').nth(3).unwrap();
+        Facts {
+            environment: vec![
+                ("PORT", port.to_string()),
+                ("ABSTRACT", name),
+                ("HIDDEN", format!("[{}]{}", &id[..1], &id[1..])),
+            ],
+            _inherited: inherited,
+        }
+    }
+}
+
+/// Answers one question of HTTP.
+fn answer(mut stream: std::net::TcpStream) {
+    use std::io::{Read, Write};
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let _ = stream.read(&mut [0; 4096]);
+    let body = r#"{"a":"WON"}"#;
+    let head = "HTTP/1.0 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    let _ = write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len());
+}
+
 pub(crate) struct Lab {
     cache: Cache,
     python: Language,
     target: Target,
+    facts: Facts,
     sessions: BTreeMap<String, (Session, tempfile::TempDir)>,
     stage: Option<(TestStage, PathBuf)>,
 }
@@ -114,6 +171,7 @@ impl Lab {
         Lab {
             cache: Cache::open(Some(&crate::common::cache())).unwrap(),
             python,
+            facts: Facts::new(&target),
             target,
             sessions: BTreeMap::new(),
             stage: None,
@@ -131,12 +189,76 @@ impl Lab {
                 won: act(!matches!(twin, Twin::No(_))),
                 text: String::new(),
             },
-            (Act::Agent(script), Twin::Bare) => bare("/bin/bash", &[script]),
-            (Act::Agent(script), twin) => self.agent(script, twin),
-            (Act::Cases(programs), Twin::Bare) => bare("/usr/bin/python3", programs),
+            (Act::Agent(script), Twin::Bare | Twin::Root | Twin::Container) => {
+                self.outside(target_of(script), twin, "/bin/bash", &[script])
+            }
+            (Act::Agent(script), twin) => self.agent(&[script], twin),
+            (Act::Commands(scripts), Twin::Bare) => {
+                let directory = tempfile::tempdir().unwrap();
+                let outside = Outside {
+                    directory: directory.path(),
+                    environment: self.facts.environment.clone(),
+                    contained: false,
+                };
+                let head = ["/bin/bash", "-c", TRUSTING, "bash"];
+                judge(outside.command(&[&head, *scripts].concat()))
+            }
+            (Act::Commands(scripts), twin) => self.agent(scripts, twin),
+            (Act::Cases(programs), Twin::Bare | Twin::Root | Twin::Container) => {
+                self.outside("jq_simple", twin, "/usr/bin/python3", programs)
+            }
             (Act::Cases(programs), twin) => self.cases(programs, twin),
-            (Act::Build(source), _) => self.build(source),
+            (Act::Build(source), twin) => self.build(&[("main.c", source, false)], twin),
+            (Act::BuildScript(script), twin) => {
+                let script = format!(
+                    "#!/bin/sh\nlink() {{ \"$(cc -print-prog-name=collect2)\" \"$@\"; }}\n{script}\n"
+                );
+                // The build's command splits names at blanks, so that this one is an option of the compiler's:
+                // where to look for the programs that it starts.
+                let files = [
+                    ("main.c", "int main(void) { return 0; }\n", false),
+                    ("x", "/* */\n", false),
+                    ("x -B./b/.c", "", false),
+                    ("b/.ccollect2", &script, true),
+                ];
+                self.build(&files, twin)
+            }
         }
+    }
+
+    /// Code outside, with the reference's package at hand as an ordinary user has it.
+    fn outside(&self, target: &str, twin: &Twin, program: &str, codes: &[&str]) -> Got {
+        let directory = tempfile::tempdir().unwrap();
+        let mut environment = self.facts.environment.clone();
+        let tools = tempfile::tempdir().unwrap();
+        if matches!(twin, Twin::Container) {
+            let target = catalog().target(target).unwrap();
+            let root = self.reference(&target).package.root.clone();
+            let spec = &target.spec.reference;
+            let file = root.join(spec.program.trim_start_matches('/'));
+            let command = tools.path().join(&spec.command);
+            if spec.kind == target::spec::Kind::Static {
+                std::os::unix::fs::symlink(&file, &command).unwrap();
+            } else {
+                let root = root.display();
+                let lines = format!(
+                    "#!/bin/sh\nexec {root}/lib64/ld-linux-x86-64.so.2 --library-path {root}/usr/lib/x86_64-linux-gnu {} \"$@\"\n",
+                    file.display()
+                );
+                std::fs::write(&command, lines).unwrap();
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                std::fs::set_permissions(&command, mode).unwrap();
+            }
+            let path = std::env::var("PATH").unwrap_or_default();
+            environment.push(("PATH", format!("{}:{path}", tools.path().display())));
+            environment.push(("REFERENCE", file.display().to_string()));
+        }
+        let outside = Outside {
+            directory: directory.path(),
+            environment,
+            contained: matches!(twin, Twin::Container),
+        };
+        outside.run(program, codes)
     }
 
     fn reference(&self, target: &Target) -> Prepared {
@@ -147,27 +269,30 @@ impl Lab {
     }
 
     /// A session as `mirrorcode shell` opens it, on the reference named by the script's first line (`#gron`).
-    fn agent(&mut self, script: &str, twin: &Twin) -> Got {
-        let name = script
-            .strip_prefix('#')
-            .and_then(|rest| rest.lines().next())
-            .unwrap_or("jq_simple");
+    fn agent(&mut self, scripts: &[&str], twin: &Twin) -> Got {
+        let name = target_of(scripts[0]);
         let key = format!("{name} {}", twin.describe());
         if !self.sessions.contains_key(&key) {
             let session = self.open(&catalog().target(name).unwrap(), twin);
             self.sessions.insert(key.clone(), session);
         }
         let (session, _) = self.sessions.get_mut(&key).unwrap();
-        match session.command(script.as_bytes(), b"", &mut |_, _| {}) {
-            Ok(outcome) => judge(
-                String::from_utf8_lossy(&[outcome.stdout, outcome.stderr].concat()).into_owned(),
-            ),
-            // Losing the sandbox is a success too: a run that ends as an error of ours is not counted.
-            Err(error) => {
-                self.sessions.remove(&key);
-                judge(format!("WON against the harness: {error}"))
+        let begin = matches!(twin, Twin::Naive).then_some(crate::oracle::NAIVE);
+        let mut text = String::new();
+        for script in begin.iter().chain(scripts) {
+            match session.command(script.as_bytes(), b"", &mut |_, _| {}) {
+                Ok(outcome) => {
+                    let printed = [outcome.stdout, outcome.stderr].concat();
+                    text += &String::from_utf8_lossy(&printed);
+                }
+                // Losing the sandbox is a success too: a run that ends as an error of ours is not counted.
+                Err(error) => {
+                    self.sessions.remove(&key);
+                    return judge(format!("{text}WON against the harness: {error}"));
+                }
             }
         }
+        judge(text)
     }
 
     fn open(&self, target: &Target, twin: &Twin) -> (Session, tempfile::TempDir) {
@@ -202,7 +327,6 @@ impl Lab {
                 reference.guarded = reference.guarded.map(|_| vec!["/".into()]);
             }
             Twin::NoGuard => {
-                reference.mounts.clear();
                 reference.guarded = reference.guarded.map(|_| vec!["/".into()]);
             }
             _ => {}
@@ -212,14 +336,20 @@ impl Lab {
         std::fs::create_dir(below("task")).unwrap();
         let tests = target.dir.join("tests/visible.jsonl");
         std::fs::copy(tests, below("task").join("visible.jsonl")).unwrap();
-        let mut absent = spec.absent.clone();
-        absent.sort();
+        let mut packages = self.python.agent_packages.clone();
+        let mut absent: &[String] = &spec.absent;
+        let inside = matches!(twin, Twin::Inside | Twin::Naive);
+        if inside {
+            packages.push(spec.reference.package.clone());
+            absent = &[];
+        }
+        if matches!(twin, Twin::Leaky) {
+            let hidden = target.dir.join("tests/hidden.jsonl");
+            std::fs::copy(hidden, below("task").join("cases.jsonl")).unwrap();
+        }
+        let memory = if matches!(twin, Twin::Roomy) { 2 } else { 1 };
         let setting = Setting {
-            rootfs: root(
-                &self.cache,
-                &minimal(&self.python.agent_packages),
-                &spec.absent,
-            ),
+            rootfs: root(&self.cache, &minimal(&packages), absent),
             task: below("task"),
             workspace: below("workspace"),
             scratch: below("tmp"),
@@ -228,9 +358,9 @@ impl Lab {
                 .filter(|(name, _)| name != "HOME")
                 .collect(),
             reference,
-            command_wall: Duration::from_secs(60),
+            command_wall: Duration::from_secs(120),
             command_output: 16 << 20,
-            memory: 1 << 30,
+            memory: memory << 30,
         };
         let session = Session::open(
             setting,
@@ -239,7 +369,20 @@ impl Lab {
             0,
             agent::WORKSPACE.into(),
         );
-        (session.unwrap(), directory)
+        let mut session = session.unwrap();
+        let mut exports = String::new();
+        for (name, value) in &self.facts.environment {
+            exports += &format!("export {name}='{value}'\n");
+        }
+        if inside {
+            exports += &format!(
+                "export PATH=/usr/bin:/bin:/usr/sbin REFERENCE=/tmp/reference\ncp {} $REFERENCE\n",
+                spec.reference.program
+            );
+        }
+        let begun = session.command(exports.as_bytes(), b"", &mut |_, _| {});
+        assert_eq!(begun.unwrap().ending, agent::event::Ending::Exit(0));
+        (session, directory)
     }
 
     /// Runs programs as the scorer runs a submission, each as one case.
@@ -261,14 +404,18 @@ impl Lab {
         let installed = Installed::new(&files).unwrap();
         let mut stage =
             TestStage::for_submission(&self.python, &runtime, &installed, &self.target.spec.limits);
+        let own = tempfile::tempdir().unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(own.path(), mode).unwrap();
         if let Twin::Spec(_, change) = twin {
-            change(&mut stage.sandbox);
+            change(&mut stage.sandbox, own.path());
         }
         let mut worker = Worker::start(&stage.sandbox).unwrap();
         let mut text = String::new();
         let case = self.target.visible();
         let mut case = case.unwrap().into_iter().next().unwrap();
         case.inputs.files.clear();
+        case.inputs.outputs = COLLECTED.map(str::to_owned).to_vec();
         let mut spec = self.target.spec.clone();
         spec.limits.wall_seconds = 5;
         for program in programs {
@@ -288,6 +435,9 @@ impl Lab {
                         String::from_utf8_lossy(&observed.stdout),
                         String::from_utf8_lossy(&observed.stderr)
                     );
+                    if observed.files.values().any(|bytes| !bytes.is_empty()) {
+                        text += "WON: collected\n";
+                    }
                 }
                 Err(error) => {
                     text += &format!("WON against the harness: {error}\n");
@@ -299,20 +449,26 @@ impl Lab {
         judge(text)
     }
 
-    /// Builds one C file as scoring builds a submission, and runs what comes of it as a case.
-    fn build(&mut self, source: &str) -> Got {
+    /// Builds C as scoring builds a submission, and runs what comes of it as a case.
+    fn build(&mut self, files: &[(&str, &str, bool)], twin: &Twin) -> Got {
         let (target, c) = catalog().task(&"jq_simple/c".parse().unwrap()).unwrap();
+        if !matches!(twin, Twin::No(_)) {
+            return self.build_outside(&c.build, files);
+        }
         let toolchain = root(
             &self.cache,
             &minimal(&c.build_packages),
             &target.spec.absent,
         );
         let submission = Submission {
-            files: vec![SubmissionFile {
-                path: "main.c".to_owned(),
-                bytes: source.as_bytes().to_vec(),
-                executable: false,
-            }],
+            files: files
+                .iter()
+                .map(|&(path, text, executable)| SubmissionFile {
+                    path: path.to_owned(),
+                    bytes: text.as_bytes().to_vec(),
+                    executable,
+                })
+                .collect(),
         };
         let built = match score::build(&submission, &c, &toolchain, &std::sync::Arc::default()) {
             Ok(BuildResult::Built(built)) => built,
@@ -322,6 +478,14 @@ impl Lab {
             Ok(BuildResult::Stopped) => unreachable!("nobody asks for the end"),
             Err(error) => return judge(format!("WON against the harness: {error}")),
         };
+        let mut log = String::from_utf8_lossy(&built.log).into_owned();
+        if built
+            .files
+            .iter()
+            .any(|file| file.bytes.starts_with(b"root:"))
+        {
+            log += "WON: collected\n";
+        }
         let installed = Installed::new(&built.files).unwrap();
         let runtime = root(&self.cache, &runtime(&c), &target.spec.absent);
         let stage = TestStage::for_submission(&c, &runtime, &installed, &target.spec.limits);
@@ -338,30 +502,51 @@ impl Lab {
         });
         match observed {
             Ok(observed) => judge(format!(
-                "{:?}\n{}",
+                "{log}{:?}\n{}",
                 observed.ending,
                 String::from_utf8_lossy(&observed.stdout)
             )),
             Err(error) => judge(format!("WON against the harness: {error}")),
         }
     }
+
+    /// The same build with this machine's compiler.
+    fn build_outside(&self, build: &[String], files: &[(&str, &str, bool)]) -> Got {
+        let directory = tempfile::tempdir().unwrap();
+        for (path, text, executable) in files {
+            let path = directory.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            let mode = if *executable { 0o755 } else { 0o644 };
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(&path, mode).unwrap();
+        }
+        let mut environment = self.facts.environment.clone();
+        let scratch = directory.path().join("scratch");
+        std::fs::create_dir(&scratch).unwrap();
+        environment.push(("SCRATCH", scratch.display().to_string()));
+        environment.push(("TMPDIR", scratch.display().to_string()));
+        let outside = Outside {
+            directory: directory.path(),
+            environment,
+            contained: true,
+        };
+        let build: Vec<&str> = build.iter().map(String::as_str).collect();
+        let mut text = outside.command(&build);
+        let program = directory.path().join("program");
+        if std::fs::read(&program).is_ok_and(|bytes| bytes.starts_with(b"root:")) {
+            text += "WON: collected\n";
+        } else if program.exists() {
+            text += &outside.command(&["./program"]);
+        }
+        judge(text)
+    }
 }
 
-/// The same code with no wall at all.
-fn bare(program: &str, codes: &[&str]) -> Got {
-    let directory = tempfile::tempdir().unwrap();
-    let mut text = String::new();
-    for code in codes {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a twin is an attack without the sandbox"
-        )]
-        let output = std::process::Command::new(program)
-            .args(["-c", code])
-            .current_dir(directory.path())
-            .output()
-            .unwrap();
-        text += &String::from_utf8_lossy(&[output.stdout, output.stderr].concat());
-    }
-    judge(text)
+/// The target that a script is about.
+fn target_of(script: &str) -> &str {
+    script
+        .strip_prefix('#')
+        .and_then(|rest| rest.lines().next())
+        .unwrap_or("jq_simple")
 }

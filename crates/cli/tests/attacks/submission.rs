@@ -29,15 +29,14 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 p!("won(os.path.exists('/tmp/a') or os.path.exists('a'))"),
             ],
             FRESH,
-            Twin::Spec("scratch directories that stay", |spec| {
-                let kept = |at: &str| sandbox::Mount {
-                    source: sandbox::Source::Path(std::env::temp_dir()),
-                    at: at.into(),
-                    writable: true,
-                };
+            Twin::Spec("a scratch directory that stays", |spec, directory| {
                 spec.scratch
                     .retain(|scratch| scratch.at != std::path::Path::new("/tmp"));
-                spec.mounts.push(kept("/tmp"));
+                spec.mounts.push(sandbox::Mount {
+                    source: sandbox::Source::Path(directory.to_owned()),
+                    at: "/tmp".into(),
+                    writable: true,
+                });
             }),
         ),
         act(
@@ -52,7 +51,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 ),
             ],
             FRESH,
-            Twin::Bare,
+            Twin::Container,
         ),
         act(
             "init-priority",
@@ -66,7 +65,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 ),
             ],
             "seccomp: a command may change itself alone",
-            Twin::No("the init has a capability that the command lacks, which refuses it too"),
+            Twin::Container,
         ),
         act(
             "device-times",
@@ -84,7 +83,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "won(any(libc.syscall(*c) >= 0 for c in ((29, 4711, 4096, 0o1666), (68, 4711, 0o1666), (64, 4711, 1, 0o1666), (240, b'q', 0o102, 0o666, None), (248, b'user', b'x', b'y', 1, -4))))"
             )],
             "seccomp: none of the calls is listed",
-            Twin::Bare,
+            Twin::Container,
         ),
         act(
             "count-by-process-id",
@@ -112,7 +111,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "won(any(os.path.exists(f) for f in ('/proc/uptime', '/proc/loadavg', '/proc/stat', '/proc/vmstat', '/proc/net', '/proc/sys')))"
             )],
             "only process entries stand at /proc",
-            Twin::Spec("the process file system of tools", |spec| {
+            Twin::Spec("the process file system of tools", |spec, _| {
                 spec.syscalls = sandbox::Syscalls::Tools
             }),
         ),
@@ -142,7 +141,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "n = 0\nfor top, dirs, files in os.walk('/'):\n    if top.startswith(('/proc', '/sys')): dirs[:] = []; continue\n    for f in files:\n        q = os.path.join(top, f)\n        if f.endswith('.jsonl') or f in ('verdict.json', 'target.lock'): won(True)\n        try:\n            if os.path.isfile(q) and os.path.getsize(q) < 1 << 20 and b'\"expect\":' in open(q, 'rb').read() and not q.startswith('/usr/lib/python3'): won(True)\n        except OSError: pass"
             )],
             "inputs enter one at a time; expected output stays outside",
-            Twin::Spec("the target's directory is mounted", |spec| {
+            Twin::Spec("the target's directory is mounted", |spec, _| {
                 spec.mounts.push(sandbox::Mount {
                     source: sandbox::Source::Path(
                         crate::lab::repository().join("targets/jq_simple"),
@@ -173,7 +172,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 ),
             ],
             "the keeper is in no namespace of the command's",
-            Twin::Bare,
+            Twin::Container,
         ),
         act(
             "kill-all",
@@ -183,7 +182,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 p!("print('still here')"),
             ],
             "an init ignores signals from inside",
-            Twin::No("outside it would end the machine"),
+            Twin::Container,
         ),
         act(
             "write-submission",
@@ -192,7 +191,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "for f in ('/submission/main.py', '/submission/x', '/mirrorcode-x', '/usr/mirrorcode-x', '/case/../mirrorcode-x'):\n    try: open(f, 'w'); won(True); os.unlink(f)\n    except OSError: pass"
             )],
             "a read-only mount; its files belong to nobody inside",
-            Twin::Bare,
+            Twin::Root,
         ),
         act(
             "execute-written",
@@ -201,7 +200,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "d = open(sys.executable, 'rb').read()\nfor t in ('/tmp/p', '/case/p'):\n    open(t, 'wb').write(d); os.chmod(t, 0o755)\n    if os.fork() == 0:\n        try: os.execv(t, ['p', '-c', 'print(\"WO\" + \"N\")'])\n        except OSError: os._exit(1)\n    os.wait()"
             )],
             EXECUTE,
-            Twin::Spec("scratch with execution, no Landlock", |spec| {
+            Twin::Spec("scratch with execution, no Landlock", |spec, _| {
                 spec.execute = None;
                 spec.scratch.iter_mut().for_each(|s| s.executable = true);
             }),
@@ -213,7 +212,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "d = open(sys.executable, 'rb').read(); open('/tmp/p', 'wb').write(d); os.chmod('/tmp/p', 0o755)\nif os.fork() == 0:\n    os.execv('/lib64/ld-linux-x86-64.so.2', ['ld', '/tmp/p', '-c', 'print(\"WO\" + \"N\")'])\nos.wait()"
             )],
             "scratch is mounted without execution, also for mmap",
-            Twin::Spec("scratch with execution", |spec| {
+            Twin::Spec("scratch with execution", |spec, _| {
                 spec.scratch.iter_mut().for_each(|s| s.executable = true)
             }),
         ),
@@ -224,7 +223,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "import _ctypes\nd = open(_ctypes.__file__, 'rb').read() if hasattr(_ctypes, '__file__') else b''\nopen('/tmp/l.so', 'wb').write(d)\ntry: ctypes.CDLL('/tmp/l.so'); won(bool(d))\nexcept OSError: won(False)"
             )],
             "scratch is mounted without execution",
-            Twin::Spec("scratch with execution", |spec| {
+            Twin::Spec("scratch with execution", |spec, _| {
                 spec.scratch.iter_mut().for_each(|s| s.executable = true)
             }),
         ),
@@ -263,7 +262,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 p!("print('still here')"),
             ],
             "the process limit; each case ends with an empty namespace",
-            Twin::Spec("a limit of 1000", |spec| spec.processes = 1000),
+            Twin::Spec("a limit of 1000", |spec, _| spec.processes = 1000),
         ),
         act(
             "memory-hog",
@@ -273,7 +272,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 p!("print('still here')"),
             ],
             "a control group",
-            Twin::Spec("a limit of 4 GiB", |spec| spec.memory = 4 << 30),
+            Twin::Spec("a limit of 4 GiB", |spec, _| spec.memory = 4 << 30),
         ),
         act(
             "keeper-out-of-memory",
@@ -285,7 +284,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 p!("print('still here')"),
             ],
             "commands are offered to the kernel first",
-            Twin::Spec("a limit of 4 GiB", |spec| spec.memory = 4 << 30),
+            Twin::Spec("a limit of 4 GiB", |spec, _| spec.memory = 4 << 30),
         ),
         act(
             "output-flood",
@@ -309,7 +308,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 p!("print(os.listdir('/tmp'))"),
             ],
             "size and number of files are limited",
-            Twin::Spec("ten times the room", |spec| {
+            Twin::Spec("ten times the room", |spec, _| {
                 spec.scratch.iter_mut().for_each(|s| {
                     s.bytes *= 10;
                     s.inodes *= 10;
@@ -326,28 +325,56 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 p!("won(os.getpid() > 4)"),
             ],
             "the keeper ends and reaps all",
-            Twin::No("as fork-bomb"),
+            Twin::Container,
         ),
         act(
             "endless",
             "never ends, and ignores every signal",
             &[p!(
-                "import signal\nfor s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n    except (OSError, ValueError): pass\ntime.sleep(30)\nwon(True)"
+                "import signal\nfor s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n    except (OSError, ValueError): pass\ntime.sleep(8)\nwon(True)"
             )],
             "wall time; SIGKILL",
-            Twin::No("thirty seconds of waiting"),
+            Twin::Bare,
         ),
         act(
             "odd-files",
-            "pipes, sockets, links, devices where files are collected",
+            "links, pipes and sockets where files are collected",
             &[
                 p!(
-                    "os.mkfifo('f'); os.symlink('/etc/passwd', 'l'); os.symlink('/proc/self/mem', 'm'); os.mkdir('d'); os.chmod('d', 0)\ns = socket.socket(socket.AF_UNIX); s.bind('s')"
+                    "os.mkfifo('out-pipe'); os.symlink('/etc/passwd', 'out-link'); os.symlink('/proc/self/auxv', 'out-memory')\ns = socket.socket(socket.AF_UNIX); s.bind('out-socket')"
                 ),
                 p!("print('still here')"),
             ],
             "regular files are collected, nothing is followed",
-            Twin::No("a case that declares files is the twin"),
+            Twin::Bare,
+        ),
+        act(
+            "write-verdict",
+            "writes where verdicts, runs and caches stand",
+            &[p!(
+                "for d in ('/var/tmp', '/root', '/home', '/runs', '/var/cache', '/dev/shm', '/'):\n    f = d + '/mirrorcode-verdict.json'\n    try: open(f, 'w'); won(True); os.unlink(f)\n    except OSError: pass"
+            )],
+            "the verdict is written outside; two empty directories are all that a case can write to",
+            Twin::Bare,
+        ),
+        act(
+            "count-by-path",
+            "the path of its directory, its host's name and its environment, which could be numbered",
+            &[
+                p!("print(os.getcwd())"),
+                p!("won(os.getcwd() != '/case' or len(os.environ) > 12)"),
+            ],
+            "every case has the same",
+            Twin::Bare,
+        ),
+        act(
+            "clock-of-case",
+            "the machine's clock, set to the tick that it has",
+            &[p!(
+                "t = ctypes.create_string_buffer(256); libc.syscall(159, t); t[:4] = (0x4000).to_bytes(4, 'little')\nwon(libc.syscall(159, t) >= 0)"
+            )],
+            "no capability; seccomp",
+            Twin::Root,
         ),
     ]
 }
