@@ -7,6 +7,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -55,10 +56,6 @@ fn arguments(words: &[&str]) -> Vec<String> {
     all.map(str::to_owned).collect()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the tested program, to be killed"
-)]
 fn start(place: &Place, words: &[&str]) -> Child {
     place
         .process()
@@ -251,7 +248,8 @@ fn killed_again_and_again_and_resumed_to_the_end() {
         cut_off += facts.cut_off;
         seen += facts.kills_seen;
     }
-    println!(
+    let _ = writeln!(
+        std::io::stderr(),
         "{killed} kills in {runs} runs, {seen} of them after the run had begun; {cut_off} tool calls were under way, and the agent was told"
     );
     assert!(seen > 0);

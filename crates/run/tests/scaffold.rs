@@ -97,7 +97,7 @@ fn talk(turn: &mut u64, request: &Request<'_>) -> Reply {
     }
     *turn += 1;
     let mut blocks = vec![Block::text(format!("turn {turn}")), call(*turn, 1)];
-    if *turn % 3 == 0 {
+    if turn.is_multiple_of(3) {
         blocks.push(call(*turn, 2));
     }
     reply(request, blocks, 300)

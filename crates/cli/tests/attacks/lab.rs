@@ -37,8 +37,16 @@ pub(crate) fn judge(text: String) -> Got {
 struct Forget;
 
 impl Recorder for Forget {
-    fn record(&mut self, _: Event) -> Result<(), RecordError> {
+    fn note(&mut self, _: Event) -> Result<u64, RecordError> {
+        Ok(0)
+    }
+
+    fn flush(&mut self) -> Result<(), RecordError> {
         Ok(())
+    }
+
+    fn bytes(&self, _: &Content) -> Result<Vec<u8>, RecordError> {
+        Ok(Vec::new())
     }
 
     fn content(&mut self, _: &[u8]) -> Result<Content, RecordError> {
@@ -340,7 +348,7 @@ impl Lab {
         let mut absent: &[String] = &spec.absent;
         let inside = matches!(twin, Twin::Inside | Twin::Naive);
         if inside {
-            packages.push(spec.reference.package.clone());
+            packages.push(spec.reference.package().to_owned());
             absent = &[];
         }
         if matches!(twin, Twin::Leaky) {
@@ -364,7 +372,7 @@ impl Lab {
         };
         let session = Session::open(
             setting,
-            Box::new(Forget),
+            agent::Ledger::new(Box::new(Forget)),
             Arc::new(Forget),
             0,
             agent::WORKSPACE.into(),
