@@ -59,7 +59,14 @@ fn the_documented_command_line_is_the_real_one() {
         documented == page,
         "docs/src/cli.md is not what --help prints; MIRRORCODE_UPDATE=1 cargo test -p cli --test help writes it anew"
     );
-    for command in ["doctor", "target build", "image remove", "shell", "replay"] {
+    for command in [
+        "doctor",
+        "target build",
+        "image remove",
+        "shell",
+        "run",
+        "replay",
+    ] {
         assert!(
             page.contains(&format!("## `mirrorcode {command}`")),
             "{command}"
@@ -74,7 +81,8 @@ fn lines_of_help_fit_and_every_option_is_explained() {
     for (number, line) in lines.iter().enumerate() {
         assert!(line.chars().count() <= 120, "{}: {line}", number + 1);
         // An option stands beside its explanation, or the next line begins with it.
-        if line.trim_start().starts_with('-') {
+        let is_option = line.trim_start().starts_with('-') && !line.trim_start().starts_with("- ");
+        if is_option {
             let alone = !line.trim().contains("  ");
             let next = lines.get(number + 1).copied().unwrap_or_default();
             assert!(

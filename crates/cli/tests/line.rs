@@ -92,10 +92,12 @@ fn a_table_of_the_visible_cases_fails_on_the_hidden_ones() {
     let verdict = score(&place, 1, &["small/python", "sub"]);
     let (visible, all) = passed(&verdict, "visible");
     assert_eq!(visible, all, "{}", verdict["summary"]);
-    assert_eq!(passed(&verdict, "hidden").0, 0, "{}", verdict["summary"]);
+    let (hidden, total) = passed(&verdict, "hidden");
+    assert!(hidden == 0 && total >= 30, "{}", verdict["summary"]);
     assert_eq!(verdict["solved"], false);
     let summary = verdict["summary"].as_str().unwrap();
-    assert!(summary.contains("0/34 hidden cases pass"), "{summary}");
+    let none = format!("0/{total} hidden cases pass");
+    assert!(summary.contains(&none), "{summary}");
     assert!(summary.contains("look memorized"), "{summary}");
     assert!(!summary.contains('\n'));
 }
@@ -363,6 +365,6 @@ fn the_repository_holds_the_cases_that_its_targets_promise() {
         let hidden = target["hidden"].as_u64().unwrap();
         assert!(cases + hidden >= 300, "{name}");
         let share = hidden as f64 / (cases + hidden) as f64;
-        assert!((0.32..0.36).contains(&share), "{name}: {share}");
+        assert!((0.30..=0.38).contains(&share), "{name}: {share}");
     }
 }

@@ -104,7 +104,13 @@ fn runs_and_images() {
             "oracle_calls",
             "evaluations",
             "best",
-            "command_seconds"
+            "command_seconds",
+            "model",
+            "turns",
+            "contexts",
+            "tokens",
+            "dollars",
+            "possible_dollars",
         ]
     );
     assert_eq!(run["task"], "gron/python");

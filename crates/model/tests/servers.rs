@@ -1,5 +1,9 @@
 //! Real servers that others wrote: llama.cpp's with a model made on the spot, and LiteLLM's proxy before it.
 //! `make test-models` starts them and runs these.
+#![allow(
+    clippy::print_stdout,
+    reason = "what was seen of each server is for people"
+)]
 
 mod common;
 

@@ -189,7 +189,6 @@ pub(crate) fn read(table: &Table<'_>, command: &str) -> Result<PackageSource, Pr
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::spec::Provenance;
     use crate::{Problem, Spec};
 

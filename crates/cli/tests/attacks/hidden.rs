@@ -7,6 +7,13 @@ use crate::table::{Act, Attack, Twin, attack};
 
 const BY: &str = "the agent, for hidden cases";
 
+/// A place in which a session can be opened.
+fn place() -> Place {
+    let place = Place::new();
+    place.expect(0, &["target", "build", "jq_simple", "--no-draw"]);
+    place
+}
+
 /// Asks `evaluate` for something, and returns its answer with what was asked for blotted out.
 fn ask(place: &Place, wanted: &str) -> String {
     let script = format!("evaluate '{wanted}'; echo $?");
@@ -21,7 +28,7 @@ fn id(path: &Path) -> String {
 
 /// Whether an answer tells a case that exists from one that does not.
 fn evaluate_tells(twin: bool) -> bool {
-    let place = Place::new();
+    let place = place();
     let tests = crate::lab::repository().join("targets/jq_simple/tests");
     let split = if twin { "visible" } else { "hidden" };
     let id = id(&tests.join(format!("{split}.jsonl")));
@@ -32,7 +39,7 @@ fn evaluate_tells(twin: bool) -> bool {
 
 /// Whether words that mean something to shells, paths or flags bring a hidden case's name out.
 fn evaluate_lists(twin: bool) -> bool {
-    let place = Place::new();
+    let place = place();
     let tests = crate::lab::repository().join("targets/jq_simple/tests");
     let split = if twin { "visible" } else { "hidden" };
     let id = id(&tests.join(format!("{split}.jsonl")));
