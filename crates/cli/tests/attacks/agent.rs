@@ -288,7 +288,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 "try: kind = int(open('/sys/bus/event_source/devices/uprobe/type').read())\nexcept OSError: kind = 7\npath = ctypes.create_string_buffer([l.split()[-1] for l in open('/proc/self/maps') if 'libc.so' in l][0].encode())\nattr = ctypes.create_string_buffer(128); struct.pack_into('IIQ', attr, 0, kind, 112, 0); struct.pack_into('QQ', attr, 56, ctypes.addressof(path), 0x1000)\nwon(call(298, attr, os.getpid(), -1, -1, 0) == 0 or os.access('/sys/kernel/tracing/uprobe_events', os.W_OK) or os.access('/sys/kernel/debug/tracing/uprobe_events', os.W_OK))"
             ),
             CALLS,
-            Twin::Root,
+            Twin::No("not every kernel is built with them"),
         ),
         act(
             "clock",

@@ -70,7 +70,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "process-vm-readv",
             "process_vm_readv while a call is under way",
             python!(
-                "p = running()\nfor a, b in regions(p):\n    t = ctypes.create_string_buffer(b - a)\n    n = libc.syscall(310, p.pid, struct.pack('QQ', ctypes.addressof(t), b - a), 1, struct.pack('QQ', a, b - a), 1, 0)\n    found(t.raw[:max(n, 0)])\np.stdin.close(); p.wait()"
+                "p = running()\nfor a, b in regions(p):\n    t = ctypes.create_string_buffer(b - a)\n    n = libc.syscall(ctypes.c_long(310), ctypes.c_long(p.pid), struct.pack('QQ', ctypes.addressof(t), b - a), ctypes.c_long(1), struct.pack('QQ', a, b - a), ctypes.c_long(1), ctypes.c_long(0))\n    found(t.raw[:max(n, 0)])\np.stdin.close(); p.wait()"
             ),
         ),
         act(

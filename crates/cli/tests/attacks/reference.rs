@@ -78,7 +78,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "`-f` and `--from-file`: an error message that quotes the file as a program",
             "jq -n -f /usr/lib/x86_64-linux-gnu/libjq.so.1; jq -n --from-file /usr/lib/x86_64-linux-gnu/libjq.so.1",
             GUARD,
-            Twin::NoGuard,
+            Twin::No("jq refuses a program with zero bytes and quotes nothing of it"),
         ),
         read(
             "module-path",
