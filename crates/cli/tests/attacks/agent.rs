@@ -33,7 +33,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         act(
             "process-list",
             "every `/proc/*/exe`, `maps`, `environ` that it sees while a call is under way",
-            "coproc J { exec jq --unbuffered . ; }; exec 8>&${J[1]} 9<&${J[0]}; echo 1 >&8; read -u 9 x; for p in /proc/[0-9]*; do readlink $p/exe; tr '\\0' ' ' <$p/cmdline; cat $p/environ $p/maps; done 2>/dev/null | grep -aE 'libj[q]|/usr/bin/j[q]|hidde[n]' && echo WON; exec 8>&- 9<&-; wait; :",
+            "coproc J { exec jq --unbuffered . ; }; exec 8>&${J[1]} 9<&${J[0]}; echo 1 >&8; read -u 9 x; for p in /proc/[0-9]*; do readlink $p/exe; tr '\\0' ' ' <$p/cmdline; cat $p/environ $p/maps; done 2>/dev/null | grep -aE 'libj[q]|/usr/bin/j[q]|hidde[n]' && echo WON; exec 8>&- 9<&- {J[1]}>&- {J[0]}<&-; wait; :",
             "its own process namespace",
             Twin::Inside,
         ),
@@ -48,7 +48,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "trace-init",
             "ptrace, process_vm_readv and kill of the init",
             python!(
-                "PTRACE_SEIZE = 0x4206\nbuf = ctypes.create_string_buffer(8)\niov = struct.pack('QQ', ctypes.addressof(buf), 8)\nwon(call(101, PTRACE_SEIZE, 1, 0, 0) == 0 or call(310, 1, iov, 1, iov, 1, 0) == 0)\nos.kill(1, 9); os.kill(1, 19)"
+                "PTRACE_SEIZE = 0x4206\nos.kill(1, 9); os.kill(1, 19)\nbuf = ctypes.create_string_buffer(8)\niov = struct.pack('QQ', ctypes.addressof(buf), 8)\nwon(call(101, PTRACE_SEIZE, 1, 0, 0) == 0 or call(310, 1, iov, 1, iov, 1, 0) == 0)"
             ),
             "not dumpable; an init ignores signals from inside",
             Twin::Container,
