@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-targets test-attacks test-models bench setup lint clean
+.PHONY: demo test test-languages test-targets test-attacks test-cgroup2 test-models bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -43,6 +43,13 @@ test-targets: setup
 # Every attack on the sandboxes, and its twin with the wall removed: some minutes, builds what images it lacks.
 test-attacks: setup
 	$(CARGO) test --release --locked -p cli --test attacks -- --include-ignored --nocapture --test-threads 1
+
+# The sandbox under control groups version 2, in a virtual machine with a Debian system: two to six minutes.
+test-cgroup2: PACKAGES += qemu-system-x86 genext2fs
+test-cgroup2: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="sh $(CURDIR)/tests/cgroup2/run.sh $(CURDIR)/target/release/mirrorcode $(CURDIR)/target/debug/sandbox-keeper" \
+	  $(CARGO) test --locked -p sandbox --test worker
 
 # Real model servers on loopback, LiteLLM's proxy and llama.cpp with a model made on the spot: installs about 1 GB of
 # Python packages into ~/.cache/mirrorcode-models once, needs the package mirror.

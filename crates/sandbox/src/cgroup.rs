@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How control groups can be used here.
@@ -72,6 +73,60 @@ fn mount_point(mounts: &str, controller: &str, group: &str) -> Option<PathBuf> {
     None
 }
 
+/// The group to which the caller retires when it has a delegated group for itself.
+const RETREAT: &str = "mirrorcode";
+
+/// Makes a directory of version two that has both controllers, at or above the caller's own group.
+///
+/// A group that holds processes cannot hand controllers to groups below it (only the topmost can), so the usual place is
+/// beside the caller's own group: any ancestor that hands them on and lets the caller make directories, such as
+/// `app.slice` of a user's own service manager. A group that was delegated to the caller alone has no such ancestor: the
+/// caller then moves itself down, out of the way.
+fn below(own: &Path) -> io::Result<PathBuf> {
+    // Two threads that both retire would go down two levels.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut refused = io::Error::new(
+        io::ErrorKind::NotFound,
+        "no group at or above the caller's own hands on memory and pids",
+    );
+    for candidate in own.ancestors() {
+        if !candidate.join("cgroup.procs").exists() {
+            break;
+        }
+        if hands_on(candidate) {
+            match make(candidate) {
+                Ok(directory) => return Ok(directory),
+                Err(error) => refused = error,
+            }
+        }
+    }
+    retire(own).and_then(|()| make(own)).map_err(|_| refused)
+}
+
+/// Whether groups made in this one have both controllers.
+fn hands_on(group: &Path) -> bool {
+    let names = fs::read_to_string(group.join("cgroup.subtree_control")).unwrap_or_default();
+    ["memory", "pids"]
+        .iter()
+        .all(|name| names.split_whitespace().any(|word| word == *name))
+}
+
+/// Moves the caller out of its own group, if it is alone there, and lets that group hand on both controllers.
+fn retire(own: &Path) -> io::Result<()> {
+    let me = std::process::id().to_string();
+    let members = fs::read_to_string(own.join("cgroup.procs"))?;
+    if members.lines().any(|pid| pid != me) {
+        return Err(io::Error::other("others share the caller's own group"));
+    }
+    let retreat = own.join(RETREAT);
+    match fs::create_dir(&retreat) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => fs::write(retreat.join("cgroup.procs"), &me)?,
+    }
+    fs::write(own.join("cgroup.subtree_control"), "+memory +pids")
+}
+
 fn make(parent: &Path) -> io::Result<PathBuf> {
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let directory = parent.join(format!("mirrorcode-{}-{serial}", std::process::id()));
@@ -106,7 +161,7 @@ impl Group {
                 fs::write(directory.join("pids.max"), processes)?;
             }
             Version::Two => {
-                let directory = make(&parent)?;
+                let directory = below(&parent)?;
                 group.directories.push(directory.clone());
                 fs::write(directory.join("memory.max"), memory.to_string())?;
                 let _ = fs::write(directory.join("memory.swap.max"), "0");
