@@ -55,7 +55,7 @@ fn command(argv: &[&str]) -> Command {
         files: Vec::new(),
         collect: Vec::new(),
         limits: Limits {
-            wall: Duration::from_secs(20),
+            wall: Duration::from_secs(120),
             cpu: Duration::from_secs(10),
             output: 1 << 20,
             file_size: 64 << 20,
