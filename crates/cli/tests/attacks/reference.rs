@@ -74,11 +74,11 @@ pub(crate) fn attacks() -> Vec<Attack> {
             Twin::NoGuard,
         ),
         read(
-            "program-from-library",
+            "program-from-file",
             "`-f` and `--from-file`: an error message that quotes the file as a program",
-            "jq -n -f /usr/lib/x86_64-linux-gnu/libjq.so.1; jq -n --from-file /usr/lib/x86_64-linux-gnu/libjq.so.1",
+            "{ jq -n -f /usr/lib/x86_64-linux-gnu/libjq.so.1; jq -n --from-file /etc/ld.so.preload; } 2>&1 | grep -q guard && echo WON",
             GUARD,
-            Twin::No("jq refuses a program with zero bytes and quotes nothing of it"),
+            Twin::NoGuard,
         ),
         read(
             "module-path",
