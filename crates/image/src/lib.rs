@@ -17,8 +17,11 @@ mod child;
 mod diagnose;
 mod digest;
 mod elf;
+mod entries;
 mod error;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod lock;
 mod made;
