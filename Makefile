@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-cgroup2 test-models test-pages fuzz bench setup lint clean
+.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-cgroup2 test-models test-crash test-pages fuzz bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -86,8 +86,13 @@ test-pages: PACKAGES += chromium fonts-noto-core nodejs npm
 test-pages: setup
 	CARGO="$(CARGO)" sh tests/pages/run.sh target/pages
 
+# A thousand runs of a scripted agent, killed at random instants and resumed to the end; and one on a disk that fills up.
+# Some ten minutes on two quiet cores; says every fifty runs how it stands. `make test` does it to eight runs.
+test-crash: setup
+	MIRRORCODE_KILLED_RUNS=$${MIRRORCODE_KILLED_RUNS:-1000} nice $(CARGO) test --release --locked -p cli --test kill -- --nocapture --test-threads 1
+
 # Each prints ratios to what a user would have instead, in one run. Quiet machines give steady figures.
-BENCH_PACKAGES := bubblewrap python3 runc
+BENCH_PACKAGES := bubblewrap python3 python3-venv runc
 
 bench: PACKAGES += $(BENCH_PACKAGES)
 bench: setup
@@ -96,6 +101,8 @@ bench: setup
 	$(CARGO) run --release --quiet -p cli --example score_ratio
 	sh benches/oracle.sh target/release/mirrorcode
 	$(CARGO) run --release --quiet -p cli --example soak
+	$(CARGO) build --release --quiet -p run --example turns
+	sh benches/turns.sh target/release/mirrorcode target/release/examples/turns
 
 clean:
 	$(CARGO) clean

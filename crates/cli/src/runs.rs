@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use agent::event::{Estimate, Event, Reason, Spent};
-use agent::scaffold::{count, dollars};
+use agent::scaffold::{add_answer, add_failure, add_unanswered, count, dollars};
 use serde_json::json;
 
 use crate::args::RunsArgs;
@@ -72,16 +72,22 @@ fn facts(directory: &Path) -> Result<Facts, Failure> {
             }
             Event::Reply {
                 usage,
+                attempts,
                 microdollars,
                 ..
             } => {
                 facts.turns = facts.turns.saturating_add(1);
-                let spent = &mut facts.spent;
-                spent.tokens = spent.tokens.saturating_add(usage.total());
-                spent.microdollars = spent.microdollars.saturating_add(microdollars);
-                facts.waiting = None;
+                let estimate = facts.waiting.take().unwrap_or_default();
+                add_answer(&mut facts.spent, &usage, &attempts, microdollars, &estimate);
             }
-            Event::CallFailed { .. } => facts.waiting = None,
+            Event::CallFailed {
+                failure,
+                microdollars,
+                ..
+            } => {
+                let estimate = facts.waiting.take().unwrap_or_default();
+                add_failure(&mut facts.spent, &failure, microdollars, &estimate);
+            }
             Event::Unanswered { .. } => facts.unanswered(),
             _ => {}
         }
@@ -97,12 +103,7 @@ impl Facts {
     /// The answer to the last call never came: it may have cost what was estimated.
     fn unanswered(&mut self) {
         if let Some(estimate) = self.waiting.take() {
-            let (spent, tokens) = (&mut self.spent, estimate.input_tokens);
-            let tokens = tokens.saturating_add(estimate.output_tokens);
-            spent.possible_tokens = spent.possible_tokens.saturating_add(tokens);
-            spent.possible_microdollars = spent
-                .possible_microdollars
-                .saturating_add(estimate.microdollars);
+            add_unanswered(&mut self.spent, &estimate);
         }
     }
 }

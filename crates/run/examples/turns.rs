@@ -1,16 +1,18 @@
 //! What a turn costs besides the model and the tool: a model that answers at once, a tool that does nothing, 1 kB of text
-//! each way, everything recorded. Each line is a run of its own, in a process of its own.
+//! each way, everything recorded. Each line is a run of its own, in a process of its own, and is JSON.
 //!
-//!     cargo run --release -p run --example turns
+//!     cargo run --release -p run --example turns                        # all of them
 //!     cargo run --release -p run --example turns -- 8000 trim
-//!     cargo run --release -p run --example turns -- resume 1000
+//!     cargo run --release -p run --example turns -- 8000 trim DIR       # and leaves the run there
+//!     cargo run --release -p run --example turns -- resume 1024
 //!
 //! Two writes to disk are waited for in a turn (`fdatasync`): the answer before its tool call begins, and what the tool
 //! call gave, with the next call, before that is sent. A tool that changes nothing needs the second alone.
+//! `benches/turns.sh` makes a table of it, beside what another harness takes.
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agent::event::{Budget, Content, Event};
@@ -20,6 +22,7 @@ use agent::scaffold::{
 use agent::{Error, Ledger};
 use model::{Block, CacheTime, Failure, Reply, Request, Settings, Stop, Thinking, Tool, Usage};
 use run::{Header, Known, Limits, Run};
+use serde_json::json;
 
 const TEXT: usize = 1000;
 
@@ -117,9 +120,16 @@ fn create(dir: &Path) -> Run {
     Run::create(dir, &header, Known::nothing(), Limits::WORKSPACE).expect("a new run")
 }
 
-fn turns(turns: u64, compaction: Compaction, effect: bool) {
+fn turns(turns: u64, how: &str, keep: Option<&Path>) {
     let place = tempfile::tempdir_in(".").expect("a directory here");
-    let dir = place.path().join("run");
+    let dir = match keep {
+        Some(dir) => dir.to_owned(),
+        None => place.path().join("run"),
+    };
+    let (compaction, effect) = match how {
+        "clear" => (Compaction::Clear, true),
+        _ => (Compaction::Trim, how != "pure"),
+    };
     let ledger = Ledger::new(Box::new(create(&dir)));
     let mut tools = Trivial {
         ledger: ledger.clone(),
@@ -127,10 +137,15 @@ fn turns(turns: u64, compaction: Compaction, effect: bool) {
         effect,
     };
     let (mut turn, mut sent) = (0, (0, 2_000));
+    let floor = Arc::new(Mutex::new(Floor::new(place.path())));
+    let beside = Arc::clone(&floor);
     let parts = Parts {
         options: options(compaction),
         model: Box::new(move |request: &Request<'_>, _: &mut dyn model::Watch| {
             turn += 1;
+            if turn % 20 == 0 {
+                beside.lock().expect("one thread").measure();
+            }
             answer(turn, request, &mut sent)
         }),
         tariff: Box::new(|_: &Usage| 0),
@@ -139,51 +154,75 @@ fn turns(turns: u64, compaction: Compaction, effect: bool) {
         tools: &mut tools,
         progress: &mut |_| {},
     };
-    let begun = Instant::now();
+    let (begun, used) = (Instant::now(), processor_time());
     let budget = Budget {
         turns: Some(turns),
         ..Budget::default()
     };
     let finish = work(parts, Start::New(budget)).expect("the run goes on");
-    let took = begun.elapsed();
+    let floor = floor.lock().expect("one thread");
+    let took = begun.elapsed() - floor.clock;
+    let used = processor_time() - used - floor.processor;
     assert_eq!(finish, Finish::Budget("turns"));
-    let (journal, blobs) = (size(&dir.join("journal.jsonl")), size(&dir.join("blobs")));
-    let distinct = turns * 2 * TEXT as u64 + 4_000;
-    let mut out = std::io::stdout();
-    let _ = writeln!(
-        out,
-        "{turns:>6} turns{}  {:>7.3} s  {:>6.0} us a turn  {:>5.1} MB peak memory  {:>6.2} MB journal, {:>4.2} MB blobs, {:.2} times \
-         the distinct text",
-        if effect { "" } else { ", no effect" },
-        took.as_secs_f64(),
-        took.as_micros() as f64 / turns as f64,
-        peak() as f64 / 1024.0,
-        journal as f64 / 1e6,
-        blobs as f64 / 1e6,
-        (journal + blobs) as f64 / distinct as f64,
-    );
+    say(&json!({
+        "turns": turns,
+        "how": how,
+        "seconds": took.as_secs_f64(),
+        "processor_seconds": used.as_secs_f64(),
+        "bare_write_seconds": floor.clock.as_secs_f64() / f64::from(floor.writes),
+        "peak_kib": peak(),
+        "journal_bytes": size(&dir.join("journal.jsonl")),
+        "blob_bytes": size(&dir.join("blobs")),
+        "distinct_bytes": turns * 2 * TEXT as u64 + 4_000,
+    }));
 }
 
-/// What waiting for the disk costs by itself: appending so many bytes and `fdatasync`, without anything else.
-fn floor(writes: u32) {
-    let place = tempfile::tempdir_in(".").expect("a directory here");
-    let mut file = std::fs::OpenOptions::new()
-        .append(true)
-        .create_new(true)
-        .open(place.path().join("floor"))
-        .expect("a file here");
-    let begun = Instant::now();
-    for _ in 0..writes {
-        file.write_all(&[b'x'; 1400])
-            .and_then(|()| file.sync_data())
-            .expect("the disk");
+fn say(row: &serde_json::Value) {
+    let _ = writeln!(std::io::stdout(), "{row}");
+}
+
+/// Time that processors spent on this process.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// What waiting for the disk costs by itself, while the run goes on: appending as much and `fdatasync`, nothing else.
+struct Floor {
+    file: std::fs::File,
+    writes: u32,
+    clock: Duration,
+    processor: Duration,
+}
+
+impl Floor {
+    fn new(place: &Path) -> Self {
+        let mut options = std::fs::OpenOptions::new();
+        let file = options
+            .append(true)
+            .create_new(true)
+            .open(place.join("floor"))
+            .expect("a file here");
+        Floor {
+            file,
+            writes: 0,
+            clock: Duration::ZERO,
+            processor: Duration::ZERO,
+        }
     }
-    let _ = writeln!(
-        std::io::stdout(),
-        "{:>6} bare writes of 1.4 kB, each waited for: {:.0} us each",
-        writes,
-        begun.elapsed().as_micros() as f64 / f64::from(writes)
-    );
+
+    fn measure(&mut self) {
+        let (begun, used) = (Instant::now(), processor_time());
+        for _ in 0..4 {
+            self.file
+                .write_all(&[b'x'; 1400])
+                .and_then(|()| self.file.sync_data())
+                .expect("the disk");
+        }
+        self.writes += 4;
+        self.clock += begun.elapsed();
+        self.processor += processor_time() - used;
+    }
 }
 
 /// A long journal, and the time until a run stands where it stood.
@@ -254,13 +293,11 @@ fn resume(megabytes: u64) {
     let past = Past::read(&opened.records()).expect("the record is whole");
     let took = begun.elapsed();
     assert_eq!(past.replies(), 1_000);
-    let _ = writeln!(
-        std::io::stdout(),
-        "a journal of {:.0} MB resumes in {:.2} s, {:.1} MB peak memory",
-        size(&dir.join("journal.jsonl")) as f64 / 1e6,
-        took.as_secs_f64(),
-        peak() as f64 / 1024.0
-    );
+    say(&json!({
+        "resume": size(&dir.join("journal.jsonl")),
+        "seconds": took.as_secs_f64(),
+        "peak_kib": peak(),
+    }));
 }
 
 fn size(path: &Path) -> u64 {
@@ -287,19 +324,11 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let number = |word: &str| word.parse().expect("a number");
     match words[..] {
-        ["floor", writes] => floor(number(writes) as u32),
         ["resume", megabytes] => resume(number(megabytes)),
-        [count, how] => turns(
-            number(count),
-            match how {
-                "clear" => Compaction::Clear,
-                _ => Compaction::Trim,
-            },
-            how != "pure",
-        ),
+        [count, how] => turns(number(count), how, None),
+        [count, how, dir] => turns(number(count), how, Some(Path::new(dir))),
         _ => {
             for count in ["250", "500", "1000", "2000", "8000"] {
-                again(&["floor", "500"]);
                 again(&[count, "trim"]);
             }
             again(&["2000", "clear"]);
