@@ -10,7 +10,7 @@ mod conversation;
 mod files;
 #[doc(hidden)]
 pub mod fuzzing;
-mod meter;
+pub(crate) mod meter;
 mod past;
 mod prompt;
 mod steering;
@@ -83,6 +83,8 @@ pub enum Finish {
     Budget(&'static str),
     /// The model does not answer.
     Failed(Failure),
+    /// Another agent's program broke down, as this says.
+    Crashed(String),
 }
 
 /// What is seen of a run after each answer.

@@ -23,6 +23,7 @@ mod fetch;
 #[doc(hidden)]
 pub mod fuzzing;
 mod image;
+mod install;
 mod lock;
 mod made;
 mod normalise;
@@ -39,6 +40,7 @@ mod without;
 pub use cache::{Cache, CachedImage};
 pub use error::{Error, Result};
 pub use image::Image;
+pub use install::Installed;
 pub use origin::{Origin, Registry};
 pub use packages::Package;
 pub use progress::Progress;

@@ -15,6 +15,7 @@ mod conversation;
 mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod gateway;
 mod http;
 mod key;
 mod name;

@@ -30,6 +30,7 @@ pub mod fuzzing;
 mod init;
 mod keeper;
 mod launch;
+mod loopback;
 mod machine;
 mod root;
 mod runner;

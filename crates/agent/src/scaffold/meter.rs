@@ -41,6 +41,8 @@ pub(crate) struct Meter {
     /// When this session began; wall time of earlier ones is in `spent`.
     begun: Instant,
     tariff: Box<dyn Tariff>,
+    /// What calls under way may cost, of which there are several at once when another program works.
+    reserved: Estimate,
     /// The last step of the tightest limit, in per cent, that the model was told of.
     told: u64,
 }
@@ -52,6 +54,7 @@ impl Meter {
             spent,
             begun: Instant::now(),
             tariff,
+            reserved: Estimate::default(),
             told: 0,
         };
         meter.told = step(meter.used());
@@ -140,7 +143,13 @@ impl Meter {
     pub(crate) fn room(&self, input: u64, least: u64, most: u64) -> Result<Estimate, &'static str> {
         let mut output = most;
         if let Some(limit) = self.limits.tokens {
-            let used = self.spent.most_tokens().saturating_add(input);
+            let reserved = &self.reserved;
+            let used = self
+                .spent
+                .most_tokens()
+                .saturating_add(reserved.input_tokens)
+                .saturating_add(reserved.output_tokens)
+                .saturating_add(input);
             let left = limit.saturating_sub(used);
             if left < least.min(most) {
                 return Err(limit::TOKENS);
@@ -148,7 +157,10 @@ impl Meter {
             output = output.min(left);
         }
         if let Some(limit) = self.limits.microdollars {
-            let used = self.spent.most_microdollars();
+            let used = self
+                .spent
+                .most_microdollars()
+                .saturating_add(self.reserved.microdollars);
             let left = limit.saturating_sub(used);
             let mut low = least.min(output);
             if self.worst(input, low) > left {
@@ -170,6 +182,20 @@ impl Meter {
             output_tokens: output,
             microdollars: self.worst(input, output),
         })
+    }
+
+    /// Sets aside what a call may cost until it has ended.
+    pub(crate) fn reserve(&mut self, estimate: &Estimate) {
+        self.reserved.input_tokens += estimate.input_tokens;
+        self.reserved.output_tokens += estimate.output_tokens;
+        self.reserved.microdollars += estimate.microdollars;
+    }
+
+    /// Takes back what was set aside.
+    pub(crate) fn release(&mut self, estimate: &Estimate) {
+        self.reserved.input_tokens -= estimate.input_tokens;
+        self.reserved.output_tokens -= estimate.output_tokens;
+        self.reserved.microdollars -= estimate.microdollars;
     }
 
     /// Price when nothing is read from a cache and everything is written to it, if that costs more.
