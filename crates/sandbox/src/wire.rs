@@ -10,7 +10,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::spec::{Command, Ending, File, Spec, Usage};
+use crate::spec::{Command, Ending, Executed, File, Spec, Trace, Usage};
 
 /// From the owner, while the place is built; the keeper listens.
 #[derive(Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub(crate) enum Plan {
         watch: bool,
         /// Port of the sandbox's loopback on which to listen for the owner.
         port: Option<u16>,
+        /// What of the commands is to be traced.
+        trace: Option<Trace>,
     },
     /// The user and group maps are written.
     Mapped,
@@ -58,6 +60,7 @@ pub(crate) enum Answer {
     Ended {
         ending: Ending,
         usage: Usage,
+        executed: Vec<Executed>,
         files: Vec<FileHeader>,
     },
 }

@@ -17,7 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::cgroup::{Events, Group};
 use crate::keeper::KEEPER_NAME;
-use crate::spec::{Command, Ending, Limit, Outcome, Spec};
+use crate::spec::{Command, Ending, Limit, Outcome, Spec, Syscalls, Trace};
 use crate::wire::{self, Answer, Order, Plan};
 use crate::{INNER_ID, OUTER_ID_WHEN_ROOT, sys};
 
@@ -120,7 +120,7 @@ impl Worker {
     /// [`Error::NoNamespaces`] when the machine does not allow it, [`Error::Build`] when a file that
     /// `spec` names is missing or a step fails.
     pub fn start(spec: &Spec) -> Result<Self, Error> {
-        Self::build(spec, None).map(|(worker, _)| worker)
+        Self::build(spec, None, None).map(|(worker, _)| worker)
     }
 
     /// Builds the place with one way out: what connects to this port of its loopback is accepted on the listener.
@@ -129,13 +129,31 @@ impl Worker {
     /// # Errors
     /// As [`Worker::start`].
     pub fn start_with_port(spec: &Spec, port: u16) -> Result<(Self, TcpListener), Error> {
-        let (worker, listener) = Self::build(spec, Some(port))?;
+        let (worker, listener) = Self::build(spec, Some(port), None)?;
         let listener =
             listener.ok_or_else(|| Error::Lost("it handed over no listener".to_owned()))?;
         Ok((worker, TcpListener::from(listener)))
     }
 
-    fn build(spec: &Spec, port: Option<u16>) -> Result<(Self, Option<OwnedFd>), Error> {
+    /// As [`Worker::start`], for commands that are stopped at each breakpoint once, which counts in
+    /// [`Outcome::executed`]. Commands have the system calls of [`Syscalls::Tools`], and no limit of wall time: only
+    /// programs that are known to end are traced.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn start_tracing(spec: &Spec, trace: Trace) -> Result<Self, Error> {
+        let spec = Spec {
+            syscalls: Syscalls::Tools,
+            ..spec.clone()
+        };
+        Self::build(&spec, None, Some(trace)).map(|(worker, _)| worker)
+    }
+
+    fn build(
+        spec: &Spec,
+        port: Option<u16>,
+        trace: Option<Trace>,
+    ) -> Result<(Self, Option<OwnedFd>), Error> {
         let (socket, theirs) = UnixStream::pair().map_err(io_error("socket pair"))?;
         let own;
         let program = match WORKER_PROGRAM.get() {
@@ -172,6 +190,7 @@ impl Worker {
             spec: Box::new(spec.clone()),
             watch: worker.group.is_none(),
             port,
+            trace,
         })?;
         let handed = worker.expect_setup(|message| matches!(message, Answer::Unshared))?;
         worker.write_maps()?;
@@ -409,6 +428,7 @@ impl Running<'_> {
             Answer::Ended {
                 ending,
                 usage,
+                executed,
                 files,
             } => {
                 let files = wire::receive_files(&self.worker.socket, files)
@@ -418,6 +438,7 @@ impl Running<'_> {
                     ending,
                     usage,
                     files,
+                    executed,
                 })
             }
             Answer::Broken { step, error, .. } => Err(Error::Broken { step, error }),
