@@ -118,6 +118,32 @@ impl<'a> Scene<'a> {
                     },
                 )
             }
+            Event::Request {
+                call,
+                dialect,
+                alias,
+                kept,
+                items,
+                ..
+            } => block(
+                "res",
+                html! {
+                    p.label {
+                        "call " (call) ", asked by the program in " (format!("{dialect:?}"))
+                        @if let Some(alias) = alias { ", under the name " code { (Visible(alias.as_bytes())) } }
+                        @if *kept > 0 { ": " (kept) " messages as before, then " (items.len()) }
+                    }
+                    @for item in items { (fold::text(&self.read(item), "out")) }
+                },
+            ),
+            Event::Refused {
+                place,
+                reason,
+                what,
+            } => note(html! {
+                "Refused by the gateway (" (reason) "): " code { (Visible(place.as_bytes())) } ": "
+                (Visible(what.as_bytes()))
+            }),
             Event::Workspace { tree, .. } => {
                 let open = !std::mem::take(&mut self.edited);
                 let changes = self.workspace.advance(self.store, *tree, open);

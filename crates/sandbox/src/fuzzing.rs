@@ -14,10 +14,11 @@ pub fn receive_messages(socket: impl AsFd, kind: u8) -> io::Result<u32> {
     let mut count = 0;
     loop {
         match kind % 4 {
-            0 => match wire::receive::<Plan>(&socket)? {
-                None => return Ok(count),
-                Some(_) => {}
-            },
+            0 => {
+                if wire::receive::<Plan>(&socket)?.is_none() {
+                    return Ok(count);
+                }
+            }
             1 => match wire::receive::<Order>(&socket)? {
                 None => return Ok(count),
                 Some((Order::Run { files, .. }, _)) => drop(wire::receive_files(&socket, files)?),
