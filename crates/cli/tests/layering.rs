@@ -11,7 +11,8 @@ use common::repository;
 
 /// Data flows from left to right. Nothing on the left knows anything on its right.
 const ORDER: [&str; 11] = [
-    "sandbox", "image", "target", "oracle", "model", "agent", "run", "score", "report", "cli", "fuzz",
+    "sandbox", "image", "target", "oracle", "model", "agent", "run", "score", "report", "cli",
+    "fuzz",
 ];
 /// Where `unsafe` may stand: at the kernel's door, and in what runs inside without a standard library.
 const UNSAFE: [&str; 2] = ["sandbox", "oracle"];

@@ -36,7 +36,11 @@ fn words(seed: u64, length: usize) -> String {
             .wrapping_add(1);
         text.push_str(WORDS[(state >> 60) as usize]);
         text.push_str(&format!(" {:x}", (state >> 40) & 0xfff));
-        text.push(if (state >> 33) % 9 == 0 { '\n' } else { ' ' });
+        text.push(if (state >> 33).is_multiple_of(9) {
+            '\n'
+        } else {
+            ' '
+        });
     }
     text.truncate(length);
     text
@@ -323,7 +327,7 @@ fn verdict(passed: u64) -> Verdict {
         };
         let outcome = match place < missed {
             true => CaseOutcome::Pass,
-            false if place % 3 == 0 => CaseOutcome::Exit,
+            false if place.is_multiple_of(3) => CaseOutcome::Exit,
             false => CaseOutcome::Stdout,
         };
         results.push(CaseResult {
