@@ -77,7 +77,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "trace",
             "ptrace while a call is under way, word by word, as a debugger does",
             python!(
-                "p = running(); seen = b''\nif libc.ptrace(16, p.pid, None, None) == 0:\n    os.waitpid(p.pid, 0)\n    for a, b in regions(p):\n        for at in range(a, min(b, a + 65536), 8):\n            w = libc.ptrace(2, p.pid, at, None)\n            seen += struct.pack('q', w)\n    libc.ptrace(17, p.pid, None, None)\nfound(seen); p.stdin.close(); p.wait()"
+                "p = running(); seen = b''\nif libc.ptrace(16, p.pid, None, None) == 0:\n    os.waitpid(p.pid, 0)\n    for a, b in regions(p):\n        for at in range(a, min(b, a + 65536), 8):\n            w = libc.ptrace(2, p.pid, at, None)\n            seen += struct.pack('q', w)\n        if needle in seen: break\n    libc.ptrace(17, p.pid, None, None)\nfound(seen); p.stdin.close(); p.wait()"
             ),
         ),
         act(
