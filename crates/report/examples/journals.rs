@@ -463,7 +463,7 @@ fn turns(dir: &Path, turns: u64) {
                 .clamp(0.0, CASES as f64) as u64;
             maker.evaluate(number, passed);
         }
-        if turn % 400 == 0 {
+        if turn.is_multiple_of(400) {
             let summary = format!("# What was done\n\n{}", words(turn, 1800));
             let last = maker.ask(turn, Purpose::Summary, &[Block::text(summary.clone())]);
             let summary = maker.keep(summary);
@@ -508,7 +508,7 @@ fn megabytes(dir: &Path, megabytes: u64) {
             b"",
             0,
         );
-        if turn % 20 == 0 {
+        if turn.is_multiple_of(20) {
             maker.evaluate(turn, turn % CASES);
             maker.run.flush().expect("the disk takes it");
             if fs::metadata(&journal).is_ok_and(|data| data.len() >= megabytes << 20) {
