@@ -127,7 +127,39 @@ fn retire(own: &Path) -> io::Result<()> {
     fs::write(own.join("cgroup.subtree_control"), "+memory +pids")
 }
 
+/// Age from which a group of a process that is gone is taken away.
+const STALE: Duration = Duration::from_secs(60);
+
+/// Removes the groups of callers that were killed before they could. Only an empty group can be removed.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("mirrorcode-")?.split_once('-'))
+            .and_then(|(owner, _)| owner.parse::<u32>().ok());
+        let old = entry
+            .metadata()
+            .and_then(|data| data.modified())
+            .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > STALE));
+        if let Some(owner) = owner
+            && old
+            && !Path::new("/proc").join(owner.to_string()).exists()
+        {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
 fn make(parent: &Path) -> io::Result<PathBuf> {
+    static SWEPT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    {
+        let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if !swept.iter().any(|place| place == parent) {
+            swept.push(parent.to_owned());
+            sweep(parent);
+        }
+    }
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let directory = parent.join(format!("mirrorcode-{}-{serial}", std::process::id()));
     fs::create_dir(&directory)?;
@@ -225,6 +257,33 @@ pub(crate) fn usable() -> io::Result<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_of_killed_callers_are_swept() {
+        let place = tempfile::tempdir().unwrap();
+        let alive = format!("mirrorcode-{}-0", std::process::id());
+        // No process has a number as high as this.
+        let (old, fresh, other) = (
+            "mirrorcode-4294967295-0",
+            "mirrorcode-4294967295-1",
+            "user.slice",
+        );
+        let names = [alive.as_str(), old, fresh, other];
+        for name in names {
+            fs::create_dir(place.path().join(name)).unwrap();
+            if name != fresh {
+                let directory = fs::File::open(place.path().join(name)).unwrap();
+                let past = std::time::SystemTime::now() - 2 * STALE;
+                directory.set_modified(past).unwrap();
+            }
+        }
+        sweep(place.path());
+        let left: Vec<_> = names
+            .iter()
+            .filter(|name| place.path().join(name).exists())
+            .collect();
+        assert_eq!(left, [&alive.as_str(), &fresh, &other]);
+    }
 
     #[test]
     fn finds_groups_in_a_mount_table() {

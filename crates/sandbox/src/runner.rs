@@ -56,7 +56,7 @@ struct Runner<'a> {
     spec: &'a Spec,
     stack: Stack,
     /// Says how ready the kernel is to end this process, and those it starts, when memory is used up.
-    victim: Option<std::fs::File>,
+    victim: std::fs::File,
     /// The guard's rules. Nobody who is handed them can add to them: seccomp lists no such call for programs.
     rules: Option<OwnedFd>,
     /// Whether the keeper was asked for fresh directories and rules and has not answered yet.
@@ -86,11 +86,13 @@ impl<'a> Runner<'a> {
         trace: Option<&Trace>,
     ) -> Result<Option<Self>, Broken> {
         sys::die_with_parent().step("parent")?;
-        // Opened while the host's process file system is in sight.
+        // Opened while the host's process file system is in sight, and while this process's files are its own: they
+        // are the kernel's as long as it is not dumpable, as it is after a change of user. There is no command yet.
+        sys::make_dumpable().step("dumpable")?;
         let victim = std::fs::OpenOptions::new()
             .write(true)
             .open("/proc/self/oom_score_adj")
-            .ok();
+            .step("readiness to be ended")?;
         let Ok(Some(namespace)) = Done::receive(&keeper) else {
             return Ok(None);
         };
@@ -229,7 +231,7 @@ impl<'a> Runner<'a> {
         let start = Instant::now();
         // A command that uses memory which counts for no process (files in memory, pipes) must not make the
         // kernel choose its runner, which shares its control group and may be larger than it.
-        self.offer_to_oom("1000");
+        self.offer_to_oom("1000")?;
         let fds = [stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()];
         let launched = launch::launch(
             command,
@@ -239,7 +241,7 @@ impl<'a> Runner<'a> {
             self.tracer.is_some(),
             &mut self.stack,
         );
-        self.offer_to_oom("0");
+        self.offer_to_oom("0")?;
         drop(stdio);
         let started = match launched {
             Ok(started) => started,
@@ -279,10 +281,10 @@ impl<'a> Runner<'a> {
     }
 
     /// What is started from here on inherits the value.
-    fn offer_to_oom(&self, value: &str) {
-        if let Some(file) = &self.victim {
-            let _ = file.write_all_at(value.as_bytes(), 0);
-        }
+    fn offer_to_oom(&self, value: &str) -> Result<(), Broken> {
+        self.victim
+            .write_all_at(value.as_bytes(), 0)
+            .step("readiness to be ended")
     }
 
     /// Waits for the command's end, its deadline, or a word from the owner.

@@ -98,6 +98,13 @@ pub(crate) fn die_with_parent() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }.into()).map(drop)
 }
 
+/// Gives this process's `/proc` entries to its user, until [`make_undumpable`].
+pub(crate) fn make_dumpable() -> io::Result<()> {
+    // Needed: rustix's setter would do the same call. Sound: no pointers.
+    // SAFETY: see above.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }.into()).map(drop)
+}
+
 /// Makes this process's memory and `/proc` entries inaccessible to its own user.
 pub(crate) fn make_undumpable() -> io::Result<()> {
     // Needed: rustix's setter would do the same call. Sound: no pointers.
