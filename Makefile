@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-targets test-attacks test-cgroup2 test-models bench setup lint clean
+.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-cgroup2 test-models bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -34,6 +34,11 @@ test: lint
 test-languages: setup
 	$(CARGO) test --locked -p cli --test line -- --ignored
 	$(CARGO) test --locked -p image -- --ignored
+
+# One whole rebuild in each language, each of which has to be solved: builds what images it lacks.
+test-golden: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	sh tests/golden.sh target/release/mirrorcode
 
 # Builds and checks every target from a clean cache: some minutes, needs the package mirror.
 test-targets: setup
