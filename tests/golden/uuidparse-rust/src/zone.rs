@@ -1,4 +1,4 @@
-//! Time zones as POSIX writes them in `TZ`. One that cannot be read is UTC.
+//! Time zones as POSIX writes them in `TZ`. One that does not begin as such is UTC.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -47,11 +47,15 @@ impl Reader<'_> {
     }
 
     fn name(&mut self) -> Option<()> {
+        let start = self.0;
         let good = if self.next(b'<') {
             self.pass(|byte| byte.is_ascii_alphanumeric() || b"+-".contains(&byte)) >= 3 && self.next(b'>')
         } else {
             self.pass(|byte| byte.is_ascii_alphabetic()) >= 3
         };
+        if !good {
+            self.0 = start;
+        }
         good.then_some(())
     }
 
@@ -65,15 +69,24 @@ impl Reader<'_> {
 
     /// Hours, minutes and seconds with a sign; more than `most` hours are `most`.
     fn clock(&mut self, most: i64) -> Option<i64> {
+        let start = self.0;
         let negative = self.next(b'-');
         if !negative {
             self.next(b'+');
         }
-        let mut seconds = self.number()?.min(most) * 3600;
+        let Some(hours) = self.number() else {
+            self.0 = start;
+            return None;
+        };
+        let mut seconds = hours.min(most) * 3600;
         for unit in [60, 1] {
-            if self.next(b':') {
-                seconds += self.number()?.min(59) * unit;
-            }
+            let before = self.0;
+            let part = if self.next(b':') { self.number() } else { None };
+            let Some(part) = part else {
+                self.0 = before;
+                break;
+            };
+            seconds += part.min(59) * unit;
         }
         Some(if negative { -seconds } else { seconds })
     }
@@ -95,8 +108,8 @@ impl Reader<'_> {
         } else {
             On::Count(self.number().filter(|day| *day <= 365)?)
         };
-        let seconds = if self.next(b'/') { self.clock(167)? } else { 7200 };
-        Some(Change { on, seconds })
+        let given = if self.next(b'/') { self.clock(1 << 16) } else { None };
+        matches!(self.0, [] | [b',', ..]).then_some(Change { on, seconds: given.unwrap_or(7200) })
     }
 }
 
@@ -114,13 +127,16 @@ impl Zone {
         if reader.0.is_empty() {
             return Some(Self { standard, summer: None });
         }
-        reader.name()?;
-        let daylight = match reader.0 {
-            [] | [b',', ..] => standard + 3600,
-            _ => -reader.clock(24)?,
+        // From here on what can be read counts. Where nothing can, the clock of summer is that of UTC, and both changes
+        // are at the year's begin: the greater of the two offsets decides which clock the year has.
+        let daylight = match reader.name() {
+            Some(()) => reader.clock(24).map_or(standard + 3600, |offset| -offset),
+            None => 0,
         };
-        let (begin, end) = (reader.change(On::Month(3, 2, 0))?, reader.change(On::Month(11, 1, 0))?);
-        Some(Self { standard, summer: Some((daylight, begin, end)) })
+        let unread = Change { on: On::Count(0), seconds: 0 };
+        let begin = reader.change(On::Month(3, 2, 0));
+        let end = begin.and_then(|_| reader.change(On::Month(11, 1, 0)));
+        Some(Self { standard, summer: Some((daylight, begin.unwrap_or(unread), end.unwrap_or(unread))) })
     }
 
     pub fn offset(&self, seconds: i64) -> i64 {
