@@ -40,6 +40,11 @@ test-golden: setup
 	$(CARGO) build --release --quiet --bin mirrorcode
 	sh tests/golden.sh target/release/mirrorcode
 
+# The table of docs/src/independents.md: other people's programs as prebuilt submissions. Compiles some crates once.
+test-independents: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	sh tests/independents.sh target/release/mirrorcode
+
 # Builds and checks every target from a clean cache: some minutes, needs the package mirror.
 test-targets: setup
 	$(CARGO) build --release --quiet --bin mirrorcode

@@ -1,0 +1,109 @@
+#!/bin/sh
+# Scores other people's programs as prebuilt submissions and prints the table of docs/src/independents.md.
+# Programs come from Debian (trixie and bookworm), crates and Go modules, the latter two in fixed versions. Those are compiled
+# here, without optimisation, and kept in the user's cache directory, as are the verdicts with each program's families.
+# usage: tests/independents.sh path/to/mirrorcode [TARGET...]
+set -eu
+mirrorcode=$1
+shift
+wanted=$*
+work=${XDG_CACHE_HOME:-$HOME/.cache}/mirrorcode-independents
+mkdir -p "$work"
+export CARGO_TARGET_DIR="$work/build" CARGO_PROFILE_DEV_DEBUG=0
+
+# crate NAME VERSION [PROGRAM]: leaves its path in $program
+crate() {
+  program=$work/$1-$2/bin/${3:-$1}
+  [ -e "$program" ] || cargo install --quiet --debug --locked --root "$work/$1-$2" --version "$2" "$1" >&2
+}
+# module PATH VERSION
+module() {
+  program=$work/$(basename "$1")-$2/bin/$(basename "$1")
+  [ -e "$program" ] || GOBIN=$(dirname "$program") go install "$1@$2" >&2
+}
+# bookworm PACKAGE PROGRAM: a root of Debian 12, since images are of Debian 13
+bookworm() {
+  root=$work/bookworm-$1
+  program=$root$2
+  [ -d "$root" ] || mmdebstrap --quiet --variant=extract --include="$1" bookworm "$root" >&2
+}
+
+# row TARGET NAME ARGUMENTS...: scores and prints
+row() {
+  target=$1
+  name=$2
+  shift 2
+  out=$work/verdicts/$target/$(echo "$name" | tr ' /' '--')
+  mkdir -p "$out"
+  "$mirrorcode" score "$target" "$@" --again --json --out "$out" >"$out/verdict" 2>"$out/log" || {
+    status=$?
+    [ $status = 1 ] || { cat "$out/log" >&2; exit $status; }
+  }
+  awk -v target="$target" -v name="$name" '
+    /"families": *\{/ { exit }
+    /"(visible|hidden)": *\{/ { split_name = $1; gsub(/[":]/, "", split_name) }
+    /"passed":/ { gsub(/,/, "", $2); passed[split_name] = $2 }
+    /"total":/ { gsub(/,/, "", $2); total[split_name] = $2 }
+    END {
+      visible = 100 * passed["visible"] / total["visible"]
+      hidden = 100 * passed["hidden"] / total["hidden"]
+      printf "| `%s` | %s | %.1f | %.1f | %+.1f |\n", target, name, visible, hidden, hidden - visible
+    }' "$out/verdict.json"
+}
+
+want() { [ -z "$wanted" ] || case " $wanted " in *" $1 "*) true ;; *) false ;; esac; }
+
+echo '| target | program | visible % | hidden % | difference |'
+echo '| --- | --- | --- | --- | --- |'
+if want bitwise; then
+  bookworm bitwise /usr/bin/bitwise
+  row bitwise 'bitwise 0.43 (bookworm)' --prebuilt "$program" --rootfs "$root"
+fi
+if want cal; then
+  row cal 'busybox (trixie)' --prebuilt package:busybox:/usr/bin/busybox
+  row cal 'BSD ncal (trixie)' --prebuilt package:ncal:/usr/bin/ncal
+fi
+if want choose; then
+  for version in 1.3.4 1.3.1; do
+    crate choose $version
+    row choose "choose $version (crate)" --prebuilt "$program"
+  done
+fi
+if want gron; then
+  module github.com/tomnomnom/gron v0.6.1
+  row gron 'gron 0.6.1 (Go module)' --prebuilt "$program"
+  crate gron-rs 0.1.1 gron
+  row gron 'gron-rs 0.1.1 (crate)' --prebuilt "$program"
+fi
+if want hexyl; then
+  bookworm hexyl /usr/bin/hexyl
+  row hexyl 'hexyl 0.8.0 (bookworm)' --prebuilt "$program" --rootfs "$root"
+  for version in 0.9.0 0.17.0; do
+    crate hexyl $version
+    row hexyl "hexyl $version (crate)" --prebuilt "$program"
+  done
+fi
+if want jq_simple; then
+  row jq_simple 'gojq (trixie)' --prebuilt package:gojq:/usr/bin/gojq
+  row jq_simple 'jaq (trixie)' --prebuilt package:jaq:/usr/bin/jaq
+fi
+if want lzip; then
+  row lzip 'clzip (trixie)' --prebuilt package:clzip:/usr/bin/lzip.clzip
+  row lzip 'lunzip (trixie)' --prebuilt package:lunzip:/usr/bin/lzip.lunzip
+  row lzip 'plzip (trixie)' --prebuilt package:plzip:/usr/bin/lzip.plzip
+  bookworm lzip /usr/bin/lzip.lzip
+  row lzip 'lzip 1.23 (bookworm)' --prebuilt "$program" --rootfs "$root"
+fi
+if want numfmt; then
+  crate uu_numfmt 0.12.0 numfmt
+  row numfmt 'uutils 0.12.0 (crate uu_numfmt)' --prebuilt "$program"
+  row numfmt 'rust-coreutils (trixie)' --prebuilt package:rust-coreutils:/usr/bin/coreutils
+fi
+if want qsv_select; then
+  crate xsv 0.13.0
+  row qsv_select 'xsv 0.13.0 (crate)' --prebuilt "$program"
+fi
+if want uuidparse; then
+  bookworm uuid-runtime /usr/bin/uuidparse
+  row uuidparse 'util-linux 2.38.1 (bookworm)' --prebuilt "$program" --rootfs "$root"
+fi
