@@ -1,6 +1,6 @@
 #!/bin/sh
 # Scores other people's programs as prebuilt submissions and prints the table of docs/src/independents.md.
-# Programs come from Debian (trixie and bookworm), crates and Go modules, the latter two in fixed versions. Those are compiled
+# Programs come from Debian (trixie and bookworm) and from crates, these in fixed versions. Crates are compiled
 # here, without optimisation, and kept in the user's cache directory, as are the verdicts with each program's families.
 # usage: tests/independents.sh path/to/mirrorcode [TARGET...]
 set -eu
@@ -16,16 +16,11 @@ crate() {
   program=$work/$1-$2/bin/${3:-$1}
   [ -e "$program" ] || cargo install --quiet --debug --locked --root "$work/$1-$2" --version "$2" "$1" >&2
 }
-# module PATH VERSION
-module() {
-  program=$work/$(basename "$1")-$2/bin/$(basename "$1")
-  [ -e "$program" ] || GOBIN=$(dirname "$program") go install "$1@$2" >&2
-}
-# bookworm PACKAGE PROGRAM: a root of Debian 12, since images are of Debian 13
-bookworm() {
-  root=$work/bookworm-$1
-  program=$root$2
-  [ -d "$root" ] || mmdebstrap --quiet --variant=extract --include="$1" bookworm "$root" >&2
+# debian SUITE PACKAGE[,PACKAGE...] PROGRAM: a root of a suite, where what --prebuilt package: fetches is not enough
+debian() {
+  root=$work/$1-$2
+  program=$root$3
+  [ -d "$root" ] || mmdebstrap --quiet --variant=extract --include="$2" "$1" "$root" >&2
 }
 
 # row TARGET NAME ARGUMENTS...: scores and prints
@@ -56,12 +51,14 @@ want() { [ -z "$wanted" ] || case " $wanted " in *" $1 "*) true ;; *) false ;; e
 echo '| target | program | visible % | hidden % | difference |'
 echo '| --- | --- | --- | --- | --- |'
 if want bitwise; then
-  bookworm bitwise /usr/bin/bitwise
+  debian bookworm bitwise /usr/bin/bitwise
   row bitwise 'bitwise 0.43 (bookworm)' --prebuilt "$program" --rootfs "$root"
 fi
 if want cal; then
   row cal 'busybox (trixie)' --prebuilt package:busybox:/usr/bin/busybox
-  row cal 'BSD ncal (trixie)' --prebuilt package:ncal:/usr/bin/ncal
+  # It wants the locale C.UTF-8, which is in libc-bin.
+  debian trixie ncal,libc-bin /usr/bin/ncal
+  row cal 'BSD ncal (trixie)' --prebuilt "$program" --rootfs "$root"
 fi
 if want choose; then
   for version in 1.3.4 1.3.1; do
@@ -70,13 +67,11 @@ if want choose; then
   done
 fi
 if want gron; then
-  module github.com/tomnomnom/gron v0.6.1
-  row gron 'gron 0.6.1 (Go module)' --prebuilt "$program"
   crate gron-rs 0.1.1 gron
   row gron 'gron-rs 0.1.1 (crate)' --prebuilt "$program"
 fi
 if want hexyl; then
-  bookworm hexyl /usr/bin/hexyl
+  debian bookworm hexyl /usr/bin/hexyl
   row hexyl 'hexyl 0.8.0 (bookworm)' --prebuilt "$program" --rootfs "$root"
   for version in 0.9.0 0.17.0; do
     crate hexyl $version
@@ -91,7 +86,7 @@ if want lzip; then
   row lzip 'clzip (trixie)' --prebuilt package:clzip:/usr/bin/lzip.clzip
   row lzip 'lunzip (trixie)' --prebuilt package:lunzip:/usr/bin/lzip.lunzip
   row lzip 'plzip (trixie)' --prebuilt package:plzip:/usr/bin/lzip.plzip
-  bookworm lzip /usr/bin/lzip.lzip
+  debian bookworm lzip /usr/bin/lzip.lzip
   row lzip 'lzip 1.23 (bookworm)' --prebuilt "$program" --rootfs "$root"
 fi
 if want numfmt; then
@@ -104,6 +99,6 @@ if want qsv_select; then
   row qsv_select 'xsv 0.13.0 (crate)' --prebuilt "$program"
 fi
 if want uuidparse; then
-  bookworm uuid-runtime /usr/bin/uuidparse
+  debian bookworm uuid-runtime /usr/bin/uuidparse
   row uuidparse 'util-linux 2.38.1 (bookworm)' --prebuilt "$program" --rootfs "$root"
 fi
