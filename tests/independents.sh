@@ -18,9 +18,12 @@ crate() {
 }
 # debian SUITE PACKAGE[,PACKAGE...] PROGRAM: a root of a suite, where what --prebuilt package: fetches is not enough
 debian() {
-  root=$work/$1-$2
+  root=$work/$1-$(echo "$2" | tr , -)
   program=$root$3
   [ -d "$root" ] || mmdebstrap --quiet --variant=extract --include="$2" "$1" "$root" >&2
+  for name in bin lib lib64 sbin; do
+    [ -e "$root/$name" ] || ln -s "usr/$name" "$root/$name"
+  done
 }
 
 # row TARGET NAME ARGUMENTS...: scores and prints
@@ -80,7 +83,8 @@ if want hexyl; then
 fi
 if want jq_simple; then
   row jq_simple 'gojq (trixie)' --prebuilt package:gojq:/usr/bin/gojq
-  row jq_simple 'jaq (trixie)' --prebuilt package:jaq:/usr/bin/jaq
+  crate jaq 3.1.2
+  row jq_simple 'jaq 3.1.2 (crate)' --prebuilt "$program"
 fi
 if want lzip; then
   row lzip 'clzip (trixie)' --prebuilt package:clzip:/usr/bin/lzip.clzip
