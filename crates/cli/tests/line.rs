@@ -321,6 +321,24 @@ fn a_go_submission_is_compiled_and_run() {
 
 #[test]
 #[ignore = "builds toolchain images"]
+fn go_has_a_cache_of_its_own_that_holds_the_standard_library() {
+    let place = Place::new();
+    let targets = small().display().to_string();
+    let script = "printf 'module program\\n\\ngo 1.24\\n' > go.mod; \
+        printf 'package main\\n\\nfunc main() { println(\"hello\") }\\n' > main.go; \
+        printf 'package main\\n\\nimport \"testing\"\\n\\nfunc TestMain1(t *testing.T) {}\\n' > main_test.go; \
+        set -e; go build -o /tmp/program . 2> /tmp/said; [ ! -s /tmp/said ]; /tmp/program; go test ./...; go vet ./...; \
+        go build -x -o /tmp/program . 2>&1 | grep -c 'compile.*-p fmt' || true";
+    let done = place.expect(
+        0,
+        &["shell", "small/go", "--targets", &targets, "-c", script],
+    );
+    assert!(done.stdout.contains("ok  \tprogram"), "{}", done.stdout);
+    assert!(done.stdout.ends_with("\n0\n"), "{}", done.stdout);
+}
+
+#[test]
+#[ignore = "builds toolchain images"]
 fn an_ocaml_submission_is_compiled_and_run() {
     compiles(
         "small/ocaml",
