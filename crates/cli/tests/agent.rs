@@ -117,7 +117,7 @@ fn a_whole_run_from_the_first_question_to_the_verdict() {
             turn(
                 2_200,
                 &[bash(
-                    "sleep 0.5; cat /tmp/jobs/*.txt; echo notes > NOTES.md",
+                    "until [ -s /tmp/jobs/4.status ]; do sleep 0.05; done; cat /tmp/jobs/*.txt; echo notes > NOTES.md",
                 )],
             ),
             json!({ "text": "I think that I am done." }),
