@@ -90,6 +90,8 @@ pub(crate) enum Command {
     },
     /// Look on while a run is under way
     Watch(WatchArgs),
+    /// Write a run as one HTML page: transcript, score over time, final files
+    View(ViewArgs),
     /// Build a submission, run every case, give the verdict
     Score(ScoreArgs),
     /// Run the commands of a recorded run again, and say where it differs
@@ -344,6 +346,21 @@ pub(crate) struct WatchArgs {
     /// Print JSON Lines
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ViewArgs {
+    /// Run, by id or directory
+    pub(crate) run: String,
+    /// File for the page; `-` for standard output [default: `<id>.html`]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Pack nothing: the whole transcript is there without JavaScript, and a long one opens slowly
+    #[arg(long)]
+    pub(crate) plain: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -22,6 +22,7 @@ mod task;
 mod terminal;
 mod units;
 mod verdict;
+mod view;
 mod watch;
 
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Resume(arguments) => run::resume(&context, &arguments),
         Command::Stop { run } => orders::stop(&context, &run),
         Command::Watch(arguments) => watch::run(&context, &arguments),
+        Command::View(arguments) => view::run(&context, &arguments),
         Command::Score(arguments) => score::run(&context, &arguments),
         Command::Replay(arguments) => replay::run(&context, &arguments),
         Command::Runs(arguments) => runs::run(&context, &arguments),

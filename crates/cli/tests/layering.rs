@@ -10,8 +10,8 @@ use assert_cmd::Command;
 use common::repository;
 
 /// Data flows from left to right. Nothing on the left knows anything on its right.
-const ORDER: [&str; 9] = [
-    "sandbox", "image", "target", "oracle", "model", "agent", "run", "score", "cli",
+const ORDER: [&str; 10] = [
+    "sandbox", "image", "target", "oracle", "model", "agent", "run", "score", "report", "cli",
 ];
 /// Where `unsafe` may stand: at the kernel's door, and in what runs inside without a standard library.
 const UNSAFE: [&str; 2] = ["sandbox", "oracle"];
@@ -127,6 +127,15 @@ fn models_know_conversations_alone() {
     for name in crates() {
         let known = manifest["dependencies"].get(&name).is_some();
         assert!(!known, "model must not know {name}");
+    }
+}
+
+#[test]
+fn reports_know_nothing_of_how_things_were_run() {
+    let manifest = manifest("report");
+    for unknown in ["sandbox", "image", "oracle", "target"] {
+        let known = manifest["dependencies"].get(unknown).is_some();
+        assert!(!known, "report must not know {unknown}");
     }
 }
 
