@@ -4,7 +4,9 @@
 //!     cargo run --release -p report --example journals -- DIR megabytes 1024
 //!     cargo run --release -p report --example journals -- DIR hostile
 //!
-//! Each makes the run DIR, which must not exist.
+//! Each makes the run DIR, which must not exist. And the page of one:
+//!
+//!     cargo run --release -p report --example journals -- DIR page FILE
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -619,6 +621,14 @@ fn main() {
         [dir, "turns", count] => turns(Path::new(dir), number(count)),
         [dir, "megabytes", count] => megabytes(Path::new(dir), number(count)),
         [dir, "hostile"] => hostile(Path::new(dir)),
+        [dir, "page", file] => {
+            let options = report::Options {
+                packed: true,
+                home: None,
+            };
+            let mut out = std::io::BufWriter::new(fs::File::create(file).expect("a file"));
+            report::run_page(Path::new(dir), &options, &mut out).expect("a page");
+        }
         _ => panic!("see the beginning of this file"),
     }
 }

@@ -71,6 +71,7 @@ impl Chart<'_> {
         let x = |value: f64| LEFT + (WIDTH - LEFT - RIGHT) * (value / end).clamp(0.0, 1.0);
         let y = |share: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - share.clamp(0.0, 1.0));
         let (title, description) = (format!("{}-title", self.id), format!("{}-text", self.id));
+        // In SVG an element that is not closed holds all that follows, so none is left open.
         html! {
             svg.chart viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-labelledby=(format!("{title} {description}")) {
                 title id=(title) { (self.title) }
@@ -78,11 +79,11 @@ impl Chart<'_> {
                 g.grid {
                     @for quarter in 0..=4 {
                         @let share = f64::from(quarter) / 4.0;
-                        line x1=(LEFT) x2=(WIDTH - RIGHT) y1=(place(y(share))) y2=(place(y(share)));
+                        line x1=(LEFT) x2=(WIDTH - RIGHT) y1=(place(y(share))) y2=(place(y(share))) {}
                         text x=(LEFT - 8.0) y=(place(y(share) + 4.0)) text-anchor="end" { (quarter * 25) " %" }
                     }
                     @for (number, tick) in ticks(end, whole).into_iter().enumerate() {
-                        line.tick x1=(place(x(tick))) x2=(place(x(tick))) y1=(HEIGHT - BOTTOM) y2=(HEIGHT - BOTTOM + 5.0);
+                        line.tick x1=(place(x(tick))) x2=(place(x(tick))) y1=(HEIGHT - BOTTOM) y2=(HEIGHT - BOTTOM + 5.0) {}
                         text.odd[number % 2 == 1] x=(place(x(tick))) y=(HEIGHT - BOTTOM + 20.0) text-anchor="middle" { ((self.write)(tick)) }
                     }
                     text.axis x=(place((LEFT + WIDTH - RIGHT) / 2.0)) y=(HEIGHT - 8.0) text-anchor="middle" { (self.axis) }
@@ -90,7 +91,7 @@ impl Chart<'_> {
                 @for series in &self.series {
                     g class=(series.class) {
                         @if series.line && series.points.len() > 1 {
-                            polyline points=(self.line(series, &x, &y));
+                            polyline points=(self.line(series, &x, &y)) {}
                         }
                         @for (value, share, says) in thin(&series.points) {
                             (mark(series.mark, x(*value), y(*share), says))

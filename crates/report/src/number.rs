@@ -1,6 +1,11 @@
 //! Numbers as people read them.
 
-pub(crate) use agent::scaffold::{count, dollars};
+pub(crate) use agent::scaffold::dollars;
+
+/// A large number in a few digits: `12k`, `4.8M`.
+pub(crate) fn count(number: u64) -> String {
+    agent::scaffold::count(number).replace(".0M", "M")
+}
 
 /// A number with its thousands apart: `12,345`.
 pub(crate) fn grouped(number: u64) -> String {
@@ -63,7 +68,7 @@ pub(crate) fn time(milliseconds: u64) -> String {
     }
 }
 
-/// A share in per cent; it says 100 only of all, and 0 only of none.
+/// A share in per cent, on one line; it says 100 only of all, and 0 only of none.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "-".to_owned();
@@ -75,9 +80,9 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
         tenths => tenths,
     };
     if tenths.is_multiple_of(10) {
-        format!("{} %", tenths / 10)
+        format!("{}\u{a0}%", tenths / 10)
     } else {
-        format!("{}.{} %", tenths / 10, tenths % 10)
+        format!("{}.{}\u{a0}%", tenths / 10, tenths % 10)
     }
 }
 
@@ -113,11 +118,11 @@ mod tests {
 
     #[test]
     fn nearly_all_is_not_all() {
-        assert_eq!(percent(9999, 10_000), "99.9 %");
-        assert_eq!(percent(10_000, 10_000), "100 %");
-        assert_eq!(percent(1, 10_000), "0.1 %");
-        assert_eq!(percent(0, 10), "0 %");
-        assert_eq!(percent(1, 3), "33.3 %");
+        assert_eq!(percent(9999, 10_000), "99.9\u{a0}%");
+        assert_eq!(percent(10_000, 10_000), "100\u{a0}%");
+        assert_eq!(percent(1, 10_000), "0.1\u{a0}%");
+        assert_eq!(percent(0, 10), "0\u{a0}%");
+        assert_eq!(percent(1, 3), "33.3\u{a0}%");
         assert_eq!(percent(0, 0), "-");
     }
 }

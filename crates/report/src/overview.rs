@@ -129,7 +129,7 @@ fn facts(survey: &Survey, verdict: Option<&Verdict>) -> Markup {
                 (fact("Compactions", grouped(survey.contexts.saturating_sub(1)), None))
             }
             @if let Some(began) = survey.began {
-                (fact("Began", began.to_string().replace('T', " ").chars().take(16).collect(), Some("UTC".to_owned())))
+                (fact("Began", began.to_string().chars().take(10).collect(), Some(format!("{} UTC", began.to_string().get(11..16).unwrap_or_default()))))
             }
         }
     }
@@ -226,10 +226,10 @@ fn budget(survey: &Survey) -> Markup {
                 }
             }
             @if !survey.start.limits.is_empty() {
-                p.small { "A command has "
+                p.small { "Each command: "
                     @for (place, (name, value)) in survey.start.limits.iter().enumerate() {
                         @if place > 0 { ", " }
-                        (Visible(name.replace('-', " ").as_bytes())) " " (grouped(*value))
+                        (Visible(name.trim_start_matches("command-").replace('-', " ").replace("mib", "MiB").as_bytes())) " " (grouped(*value))
                     }
                     "."
                 }
@@ -462,7 +462,7 @@ fn table(survey: &Survey) -> Markup {
             @if step > 1 || survey.evaluations.total > points.len() as u64 {
                 p.gone { "Of " (number::of(survey.evaluations.total, "evaluation")) ", some evenly." }
             }
-            div.scroll tabindex="0" role="region" aria-label="Evaluations" {
+            div.scroll tabindex="0" role="region" aria-label="Table of evaluations" {
                 table {
                     thead { tr {
                         th.n scope="col" { (survey.step_name()) } th.n scope="col" { "tokens" } th.n scope="col" { "cost" }

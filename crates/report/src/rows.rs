@@ -60,7 +60,7 @@ fn compactions(survey: &Survey, store: &Store) -> Markup {
             p {
                 "The context was full " (number::of(all, "time")) ". What was dropped is no longer sent to the model; it stands in the transcript all the same."
             }
-            div.scroll tabindex="0" role="region" aria-label="Compactions" {
+            div.scroll tabindex="0" role="region" aria-label="Table of compactions" {
                 table {
                     thead { tr {
                         th.n scope="col" { "number" } th.n scope="col" { "turn" } th scope="col" { "how" }
@@ -116,7 +116,7 @@ fn calls(survey: &Survey) -> Markup {
                 summary {
                     @if calls.total > calls.first.len() as u64 { "The first " (calls.first.len()) " calls" } @else { "The calls" }
                 }
-                div.scroll tabindex="0" role="region" aria-label="Oracle calls" {
+                div.scroll tabindex="0" role="region" aria-label="Table of oracle calls" {
                     table {
                         thead { tr {
                             th.n scope="col" { (survey.step_name()) } th scope="col" { "arguments" } th scope="col" { "input" }

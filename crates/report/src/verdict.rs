@@ -60,7 +60,7 @@ pub(crate) fn section(verdict: &Verdict) -> Markup {
                     "."
                 }
             }
-            div.scroll tabindex="0" role="region" aria-label="Families" {
+            div.scroll tabindex="0" role="region" aria-label="Table of families" {
                 table {
                     caption.vh { "Cases that pass, by family" }
                     thead { tr { th scope="col" { "family" } th.n scope="col" { "visible" } th.n scope="col" { "hidden" } th.n scope="col" { "share" } } }
@@ -75,7 +75,7 @@ pub(crate) fn section(verdict: &Verdict) -> Markup {
             @if !failed.is_empty() {
                 details {
                     summary { (crate::number::of(failed.len() as u64, "failed case")) }
-                    div.scroll tabindex="0" role="region" aria-label="Failed cases" {
+                    div.scroll tabindex="0" role="region" aria-label="Table of failed cases" {
                         table {
                             thead { tr { th scope="col" { "case" } th scope="col" { "split" } th scope="col" { "outcome" } th scope="col" { "where it first differs" } } }
                             tbody {

@@ -83,13 +83,20 @@ fn is_hidden(letter: char) -> bool {
     }
 }
 
+/// The names of the control characters, as ASCII gives them.
+const NAMES: [&str; 32] = [
+    "NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "BEL", "BS", "TAB", "LF", "VT", "FF", "CR",
+    "SO", "SI", "DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC",
+    "FS", "GS", "RS", "US",
+];
+
 fn sign(letter: char) -> String {
-    match letter {
-        '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(letter)).map(String::from),
-        '\u{7f}' => Some('\u{2421}'.to_string()),
-        _ => None,
+    let code = u32::from(letter);
+    match NAMES.get(code as usize) {
+        Some(name) => (*name).to_owned(),
+        None if code == 0x7f => "DEL".to_owned(),
+        None => format!("U+{code:04X}"),
     }
-    .unwrap_or_else(|| format!("U+{:04X}", u32::from(letter)))
 }
 
 #[cfg(test)]
@@ -108,9 +115,9 @@ mod tests {
             (&b"</script>"[..], "&lt;/script&gt;"),
             (b"<!--", "&lt;!--"),
             (b"\" onclick='x'", "&quot; onclick=&#39;x&#39;"),
-            (b"a\0b", "a<i class=u>\u{2400}</i>b"),
-            (b"\x1b[31m", "<i class=u>\u{241b}</i>[31m"),
-            (b"a\r\n", "a<i class=u>\u{240d}</i>\n"),
+            (b"a\0b", "a<i class=u>NUL</i>b"),
+            (b"\x1b[31m", "<i class=u>ESC</i>[31m"),
+            (b"a\r\n", "a<i class=u>CR</i>\n"),
             (b"\xff\xc3", "<i class=u>\\xFF</i><i class=u>\\xC3</i>"),
             ("\u{202e}x".as_bytes(), "<i class=u>U+202E</i>x"),
             ("\u{e0041}".as_bytes(), "<i class=u>U+E0041</i>"),
