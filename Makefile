@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-targets test-attacks test-cgroup2 test-models bench setup lint clean
+.PHONY: demo test test-languages test-targets test-attacks test-cgroup2 test-models test-pages bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -55,6 +55,12 @@ test-cgroup2: setup
 # Python packages into ~/.cache/mirrorcode-models once, needs the package mirror.
 test-models: setup
 	CARGO="$(CARGO)" sh tests/models/run.sh
+
+# Pages of runs in Chromium: layout, accessibility, hostile output, speed. Installs puppeteer-core and axe-core from npm
+# into ~/.cache/mirrorcode-pages once; screenshots and figures go to target/pages.
+test-pages: PACKAGES += chromium fonts-noto-core nodejs npm
+test-pages: setup
+	CARGO="$(CARGO)" sh tests/pages/run.sh target/pages
 
 # Each prints ratios to what a user would have instead, in one run. Quiet machines give steady figures.
 BENCH_PACKAGES := bubblewrap python3 runc

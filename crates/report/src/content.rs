@@ -73,7 +73,7 @@ pub(crate) fn blob(store: &Store, sha256: &Digest, bytes: u64, most: u64) -> Exc
         Err(Error::NoContent { .. }) => Excerpt::absent(
             bytes,
             *sha256,
-            "not stored with the run: a file that the task provides".to_owned(),
+            "not stored with the run, as files that the task provides are not".to_owned(),
         ),
         Err(error) => Excerpt::absent(bytes, *sha256, damage(&error)),
     }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use agent::event::Digest;
 use maud::{Markup, html};
 use run::{Node, Store, Tree};
 
@@ -50,20 +51,12 @@ fn list(tree: &Tree, seq: u64, survey: &Survey, store: &Store) -> Markup {
             @for node in tree.nodes.iter().take(LISTED) {
                 @match node {
                     Node::File { path, sha256, bytes, executable } => {
-                        @let most = MOST.min(room);
                         details.file {
                             summary {
                                 code { (Visible(&path.0)) }
                                 span.meta { (number::bytes(*bytes)) @if *executable { ", executable" } }
                             }
-                            @if most == 0 {
-                                p.gone { "SHA-256 " code { (sha256) } }
-                            } @else {
-                                @let shown = blob(store, sha256, *bytes, most);
-                                @let _ = room -= (shown.head.len() + shown.tail.len()) as u64;
-                                @if is_text(&shown.head) { (fold::text(&shown, "out")) }
-                                @else { p.gone { "not text; SHA-256 " code { (sha256) } } }
-                            }
+                            (content(store, sha256, *bytes, &mut room))
                         }
                     },
                     Node::Link { path, to } => p.file { code { (Visible(&path.0)) } " → " code { (Visible(&to.0)) } },
@@ -74,6 +67,17 @@ fn list(tree: &Tree, seq: u64, survey: &Survey, store: &Store) -> Markup {
         }
         @if tree.nodes.len() > LISTED { p.gone { "and " (grouped((tree.nodes.len() - LISTED) as u64)) " more" } }
     }
+}
+
+/// What a file holds, as far as there is room.
+fn content(store: &Store, sha256: &Digest, bytes: u64, room: &mut u64) -> Markup {
+    let shown = blob(store, sha256, bytes, MOST.min(*room));
+    if shown.missing.is_none() && (*room == 0 || !is_text(&shown.head)) {
+        let what = if *room == 0 { "not shown" } else { "not text" };
+        return html! { p.gone { (what) "; SHA-256 " code { (sha256) } } };
+    }
+    *room -= (shown.head.len() + shown.tail.len()) as u64;
+    fold::text(&shown, "out")
 }
 
 /// Whether bytes are worth reading as text.

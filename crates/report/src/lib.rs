@@ -17,11 +17,13 @@ mod content;
 mod event;
 mod files;
 mod fold;
+mod interval;
 mod number;
 mod overview;
 mod page;
 mod rows;
 mod survey;
+mod survival;
 mod transcript;
 mod verdict;
 pub mod visible;
@@ -30,6 +32,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use run::{Known, Store};
+
+pub use interval::{Interval, Z95, bootstrap, pass_at_k, wilson};
+pub use survival::{Outcome, Step, kaplan_meier};
 
 /// How a run is shown. Every field is a decision.
 #[derive(Clone, Debug)]

@@ -22,8 +22,21 @@ pub(crate) fn grouped(number: u64) -> String {
 
 /// So many of something: `1 turn`, `2 turns`.
 pub(crate) fn of(number: u64, one: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
+    let s = match number {
+        1 => "",
+        _ if one.ends_with("ch") => "es",
+        _ => "s",
+    };
     format!("{} {one}{s}", grouped(number))
+}
+
+/// How often something happened.
+pub(crate) fn times(number: u64) -> String {
+    match number {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{} times", grouped(number)),
+    }
 }
 
 /// A length in bytes.
@@ -95,6 +108,11 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(of(1, "turn"), "1 turn");
+        assert_eq!(of(0, "stretch"), "0 stretches");
+        assert_eq!(
+            [times(1), times(2), times(1200)],
+            ["once", "twice", "1,200 times"]
+        );
         for (number, text) in [
             (1, "1 byte"),
             (999, "999 bytes"),

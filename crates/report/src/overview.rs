@@ -352,12 +352,17 @@ fn score(survey: &Survey, verdict: Option<&Verdict>) -> Markup {
     }
 }
 
+/// A number on an axis: `500`, `1.5k`, `20M`.
 fn short_count(number: u64) -> String {
+    let short = |unit: f64, letter: &str| {
+        let text = format!("{:.1}", number as f64 / unit);
+        format!("{}{letter}", text.strip_suffix(".0").unwrap_or(&text))
+    };
     match number {
         0..1000 => number.to_string(),
-        1000..1_000_000 => format!("{}k", number / 1000),
-        _ if number.is_multiple_of(1_000_000) => format!("{}M", number / 1_000_000),
-        _ => format!("{:.1}M", number as f64 / 1e6),
+        1000..1_000_000 => short(1e3, "k"),
+        1_000_000..1_000_000_000 => short(1e6, "M"),
+        _ => short(1e9, "G"),
     }
 }
 
@@ -366,11 +371,11 @@ fn description(survey: &Survey, verdict: Option<&Verdict>) -> String {
         (0, _) => "The agent never ran the visible cases.".to_owned(),
         (total, None) => format!(
             "The agent ran some of the visible cases {}, and never all of them.",
-            times(total)
+            number::times(total)
         ),
         (total, Some(best)) => format!(
             "The agent evaluated {}. Its best result, {} of {} visible cases, first came at {} {}.",
-            times(total),
+            number::times(total),
             grouped(best.passed),
             grouped(best.total),
             survey.step_name(),
@@ -385,14 +390,6 @@ fn description(survey: &Survey, verdict: Option<&Verdict>) -> String {
         ));
     }
     text
-}
-
-fn times(number: u64) -> String {
-    match number {
-        1 => "once".to_owned(),
-        2 => "twice".to_owned(),
-        _ => format!("{} times", grouped(number)),
-    }
 }
 
 fn draw(

@@ -148,7 +148,7 @@ pub(crate) fn close(out: &mut dyn Write) -> io::Result<()> {
     };
     out.write_all(b"</main>")?;
     out.write_all(end.into_string().as_bytes())?;
-    write!(out, "<script>{SCRIPT}</script></body></html>\n")
+    writeln!(out, "<script>{SCRIPT}</script></body></html>")
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ fn compactions(survey: &Survey, store: &Store) -> Markup {
         section #compactions aria-labelledby="compactions-heading" {
             h2 #compactions-heading { "Compactions" }
             p {
-                "The context was full " (number::of(all, "time")) ". What was dropped is no longer sent to the model; it stands in the transcript all the same."
+                "The context was full " (number::times(all)) ". What was dropped is no longer sent to the model; it stands in the transcript all the same."
             }
             div.scroll tabindex="0" role="region" aria-label="Table of compactions" {
                 table {
@@ -104,7 +104,7 @@ fn calls(survey: &Survey) -> Markup {
         section #oracle aria-labelledby="oracle-heading" {
             h2 #oracle-heading { "Oracle calls" }
             p {
-                "The reference was run " (number::of(calls.total, "time")) ", " (number::time(calls.milliseconds)) " together: "
+                "The reference was run " (number::times(calls.total)) ", " (number::time(calls.milliseconds)) " together: "
                 @for (place, (name, count)) in calls.endings.iter().take(12).enumerate() {
                     @if place > 0 { ", " }
                     b { (grouped(*count)) } " " (name)

@@ -433,10 +433,8 @@ impl Survey {
                     }
                 }
             }
-            Event::Budget { limits } => {
-                if self.budgets.len() < LISTED {
-                    self.budgets.push((seq, at, limits));
-                }
+            Event::Budget { limits } if self.budgets.len() < LISTED => {
+                self.budgets.push((seq, at, limits));
             }
             Event::End { reason } if self.state != State::Submitted => {
                 self.state = match reason {

@@ -381,7 +381,7 @@ impl Step {
                         span.gist { (self.gist.join(" · ")) }
                         span.meta {
                             @if let Some((passed, total)) = self.passed { b { (grouped(passed)) "/" (grouped(total)) } " · " }
-                            @if self.calls > 0 {
+                            @if self.sent > 0 || self.answered > 0 {
                                 (count(self.sent)) " → " (count(self.answered)) " tokens · " (dollars(self.microdollars)) " · "
                             }
                             span title="since the run began" { "+" (number::time(since)) }
