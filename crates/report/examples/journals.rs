@@ -36,7 +36,11 @@ fn words(seed: u64, length: usize) -> String {
             .wrapping_add(1);
         text.push_str(WORDS[(state >> 60) as usize]);
         text.push_str(&format!(" {:x}", (state >> 40) & 0xfff));
-        text.push(if (state >> 33) % 9 == 0 { '\n' } else { ' ' });
+        text.push(if (state >> 33).is_multiple_of(9) {
+            '\n'
+        } else {
+            ' '
+        });
     }
     text.truncate(length);
     text
@@ -323,7 +327,7 @@ fn verdict(passed: u64) -> Verdict {
         };
         let outcome = match place < missed {
             true => CaseOutcome::Pass,
-            false if place % 3 == 0 => CaseOutcome::Exit,
+            false if place.is_multiple_of(3) => CaseOutcome::Exit,
             false => CaseOutcome::Stdout,
         };
         results.push(CaseResult {
@@ -459,7 +463,7 @@ fn turns(dir: &Path, turns: u64) {
                 .clamp(0.0, CASES as f64) as u64;
             maker.evaluate(number, passed);
         }
-        if turn % 400 == 0 {
+        if turn.is_multiple_of(400) {
             let summary = format!("# What was done\n\n{}", words(turn, 1800));
             let last = maker.ask(turn, Purpose::Summary, &[Block::text(summary.clone())]);
             let summary = maker.keep(summary);
@@ -504,7 +508,7 @@ fn megabytes(dir: &Path, megabytes: u64) {
             b"",
             0,
         );
-        if turn % 20 == 0 {
+        if turn.is_multiple_of(20) {
             maker.evaluate(turn, turn % CASES);
             maker.run.flush().expect("the disk takes it");
             if fs::metadata(&journal).is_ok_and(|data| data.len() >= megabytes << 20) {
