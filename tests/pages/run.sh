@@ -7,6 +7,10 @@ out=${1:?usage: tests/pages/run.sh OUT}
 here=$PWD
 modules=${XDG_CACHE_HOME:-$HOME/.cache}/mirrorcode-pages
 
+for program in node npm; do
+  command -v $program >/dev/null || { echo "$program is missing: install Node.js 18 or newer with npm (Debian: nodejs, npm)" >&2; exit 3; }
+done
+
 mkdir -p "$out" "$modules"
 out=$(cd "$out" && pwd)
 cp tests/pages/package.json tests/pages/package-lock.json "$modules"

@@ -178,7 +178,7 @@ impl Maker {
         });
         self.spent.tokens += usage.total();
         self.spent.microdollars += price;
-        self.spent.turns += 1;
+        self.spent.turns += u64::from(purpose == Purpose::Turn);
         self.spent.wall_milliseconds += 31_000;
         self.spent.tool_milliseconds += 6_000;
         seq

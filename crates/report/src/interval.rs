@@ -2,7 +2,8 @@
 //!
 //! The unit is a run, or a task; never a case, since cases of one program fail together.
 
-use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// An estimate with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,14 +71,11 @@ pub fn bootstrap(values: &[f64], draws: usize, level: f64, seed: u64) -> Option<
         return None;
     }
     let count = values.len();
-    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    // Each place is as likely as any other, but for one part in 2^64.
+    let mut draw = || values[((u128::from(random.next_u64()) * count as u128) >> 64) as usize];
     let mut means: Vec<f64> = (0..draws)
-        .map(|_| {
-            let sum: f64 = (0..count)
-                .map(|_| values[random.random_range(0..count)])
-                .sum();
-            sum / count as f64
-        })
+        .map(|_| (0..count).map(|_| draw()).sum::<f64>() / count as f64)
         .collect();
     means.sort_by(f64::total_cmp);
     let tail = (1.0 - level) / 2.0;
