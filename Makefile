@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-targets test-attacks test-cgroup2 test-models bench setup lint clean
+.PHONY: demo test test-languages test-targets test-attacks test-cgroup2 test-models fuzz bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -55,6 +55,20 @@ test-cgroup2: setup
 # Python packages into ~/.cache/mirrorcode-models once, needs the package mirror.
 test-models: setup
 	CARGO="$(CARGO)" sh tests/models/run.sh
+
+# Everything that reads a stranger's bytes, N inputs for each target, led by coverage: hours for ten million. Needs a C++
+# compiler. TARGETS names some of the targets, MINUTES bounds each, GUIDED=no changes inputs at random instead.
+N := 10000000
+MINUTES := 600
+GUIDED := yes
+
+fuzz: PACKAGES += g++
+fuzz: setup
+ifeq ($(GUIDED),yes)
+	@CARGO="$(CARGO)" sh crates/fuzz/guided.sh $(N) $(MINUTES) $(TARGETS)
+else
+	@$(CARGO) run --profile fuzz --quiet -p fuzz --bin fuzz -- --inputs $(N) --minutes $(MINUTES) $(TARGETS)
+endif
 
 # Each prints ratios to what a user would have instead, in one run. Quiet machines give steady figures.
 BENCH_PACKAGES := bubblewrap python3 runc

@@ -8,6 +8,8 @@
 
 mod conversation;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod meter;
 mod past;
 mod prompt;

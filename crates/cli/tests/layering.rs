@@ -10,8 +10,8 @@ use assert_cmd::Command;
 use common::repository;
 
 /// Data flows from left to right. Nothing on the left knows anything on its right.
-const ORDER: [&str; 9] = [
-    "sandbox", "image", "target", "oracle", "model", "agent", "run", "score", "cli",
+const ORDER: [&str; 10] = [
+    "sandbox", "image", "target", "oracle", "model", "agent", "run", "score", "cli", "fuzz",
 ];
 /// Where `unsafe` may stand: at the kernel's door, and in what runs inside without a standard library.
 const UNSAFE: [&str; 2] = ["sandbox", "oracle"];

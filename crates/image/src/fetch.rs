@@ -381,7 +381,7 @@ fn only_file(dir: &Path) -> Result<PathBuf> {
 
 /// Unpacks a compressed archive whose entries all stand in one directory, without that directory. Only files and
 /// directories are allowed: registries of sources have no others.
-fn unpack(archive: &Path, to: &Path) -> Result<()> {
+pub(crate) fn unpack(archive: &Path, to: &Path) -> Result<()> {
     make_directory(to)?;
     let file = File::open(archive).context("open", archive)?;
     let mut entries = Archive::new(GzDecoder::new(io::BufReader::new(file)).take(MOST_BYTES));

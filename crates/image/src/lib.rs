@@ -19,6 +19,8 @@ mod digest;
 mod elf;
 mod error;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod lock;
 mod made;

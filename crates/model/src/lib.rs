@@ -13,6 +13,8 @@
 mod after;
 mod conversation;
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod key;
 mod name;

@@ -14,6 +14,8 @@
 
 mod broker;
 mod call;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard_fd;
 mod listen;
 pub mod protocol;

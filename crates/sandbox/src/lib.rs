@@ -25,6 +25,8 @@
 
 mod cgroup;
 mod confine;
+#[doc(hidden)]
+pub mod fuzzing;
 mod init;
 mod keeper;
 mod launch;

@@ -51,17 +51,40 @@ pub struct Workbench<'a> {
 }
 
 #[derive(Deserialize)]
-struct Bash {
+pub(super) struct Bash {
     command: String,
     timeout: Option<f64>,
     #[serde(default)]
     background: bool,
 }
 
+impl Bash {
+    /// Time that the command gets: what was asked for, as far as that makes sense and is allowed.
+    pub(super) fn time(&self, most: Duration) -> Duration {
+        let seconds = self
+            .timeout
+            .filter(|seconds| seconds.is_finite() && *seconds > 0.0)
+            .unwrap_or(USUAL_SECONDS as f64);
+        Duration::try_from_secs_f64(seconds)
+            .unwrap_or(most)
+            .min(most)
+    }
+}
+
 #[derive(Deserialize)]
-struct Evaluate {
+pub(super) struct Evaluate {
     #[serde(default)]
     cases: Vec<String>,
+}
+
+impl Evaluate {
+    /// What a shell is told to run.
+    pub(super) fn script(&self) -> String {
+        let words: Vec<String> = self.cases.iter().map(|case| quote(case)).collect();
+        format!("evaluate {}", words.join(" "))
+            .trim_end()
+            .to_owned()
+    }
 }
 
 fn tool(name: &str, description: &str, schema: &str) -> Tool {
@@ -120,12 +143,7 @@ impl<'a> Workbench<'a> {
         if bash.command.contains('\0') {
             return self.fail("a command cannot contain a zero byte");
         }
-        let seconds = bash
-            .timeout
-            .filter(|seconds| seconds.is_finite() && *seconds > 0.0)
-            .unwrap_or(USUAL_SECONDS as f64);
-        let wanted = Duration::try_from_secs_f64(seconds).unwrap_or(self.command_limit);
-        let limit = wanted.min(self.command_limit);
+        let limit = bash.time(self.command_limit);
         let wall = time.map_or(limit, |left| left.min(limit));
         self.run(id, bash.command.as_bytes(), wall, bash.background)
     }
@@ -303,11 +321,7 @@ impl Tools for Workbench<'_> {
                 Err(error) => self.fail(&wrong(error)),
             },
             "evaluate" => match serde_json::from_str::<Evaluate>(arguments) {
-                Ok(Evaluate { cases }) => {
-                    let words: Vec<String> = cases.iter().map(|case| quote(case)).collect();
-                    let script = format!("evaluate {}", words.join(" "));
-                    self.run(call.id, script.trim_end().as_bytes(), whole, false)
-                }
+                Ok(evaluate) => self.run(call.id, evaluate.script().as_bytes(), whole, false),
                 Err(error) => self.fail(&wrong(error)),
             },
             "submit" => self.run(call.id, b"submit", whole, false),

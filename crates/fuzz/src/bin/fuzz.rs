@@ -1,0 +1,211 @@
+//! Reads inputs that are changed at random, target by target, and prints a table of what was found.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use fuzz::hunt::{Found, hunt, one};
+use fuzz::{TARGETS, Target, find, mutate};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+const USAGE: &str = "usage: fuzz [--inputs N] [--minutes N] [--seed N] [TARGET]...
+       fuzz --list | --prepare DIRECTORY | --again TARGET FILE...
+
+Reads N inputs for each target (ten million; fewer for targets that make files), those of N minutes at most, and saves
+in fuzz-found/ what a target panics or takes more than a second with. --again reads saved inputs. --prepare writes seeds
+and words of each target for `guided`.
+";
+
+/// Address space of the whole program: an input that asks for far more memory than it has bytes ends it.
+const ADDRESS_SPACE: u64 = 2 << 30;
+/// Where inputs are saved.
+const SAVED: &str = "fuzz-found";
+
+struct Options {
+    inputs: u64,
+    most: Duration,
+    seed: u64,
+    targets: Vec<&'static Target>,
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // Whoever closes the pipe has seen enough.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["--list"] => {
+            for target in TARGETS {
+                say(&format!(
+                    "{}\t{}\t{}",
+                    target.name, target.reads, target.from
+                ));
+            }
+            Ok(true)
+        }
+        ["--prepare", directory] => prepare(Path::new(directory)).map(|()| true),
+        ["--again", target, ref files @ ..] => again(target, files),
+        _ => options(&words).and_then(|options| all(&options)),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            let _ = write!(std::io::stderr(), "fuzz: {message}\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn named(name: &str) -> Result<&'static Target, String> {
+    find(name).ok_or_else(|| format!("there is no target {name}; --list names them"))
+}
+
+fn options(words: &[&str]) -> Result<Options, String> {
+    let mut options = Options {
+        inputs: 10_000_000,
+        most: Duration::MAX,
+        seed: 1,
+        targets: Vec::new(),
+    };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut number = || -> Result<u64, String> {
+            let next = words.next().and_then(|next| next.parse().ok());
+            next.ok_or_else(|| format!("{word} wants a number"))
+        };
+        match *word {
+            "--inputs" => options.inputs = number()?,
+            "--minutes" => options.most = Duration::from_secs(60 * number()?),
+            "--seed" => options.seed = number()?,
+            name => options.targets.push(named(name)?),
+        }
+    }
+    if options.targets.is_empty() {
+        options.targets = TARGETS.iter().collect();
+    }
+    Ok(options)
+}
+
+fn scratch() -> Result<tempfile::TempDir, String> {
+    // In memory where that can be had: nothing here must outlive the program.
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    made.map_err(|error| format!("no directory to work in: {error}"))
+}
+
+fn all(options: &Options) -> Result<bool, String> {
+    let limit = Rlimit {
+        current: Some(ADDRESS_SPACE),
+        maximum: Some(ADDRESS_SPACE),
+    };
+    setrlimit(Resource::As, limit).map_err(|error| error.to_string())?;
+    // What is found is told in the table.
+    std::panic::set_hook(Box::new(|_| {}));
+    say(&format!(
+        "{:<16} {:>10} {:>8} {:>9}  found",
+        "target", "inputs", "seconds", "peak MiB"
+    ));
+    let mut clean = true;
+    for target in &options.targets {
+        let scratch = scratch()?;
+        // Forgets the highest use of memory so far.
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        let inputs = target.pace.share(options.inputs);
+        let report = hunt(
+            target,
+            inputs,
+            options.most,
+            options.seed,
+            scratch.path(),
+            hangs,
+        );
+        let found = match &report.found {
+            None => "nothing".to_owned(),
+            Some(found) => save(target, found),
+        };
+        clean &= report.found.is_none();
+        let (seconds, peak) = (report.time.as_secs_f64(), peak());
+        say(&format!(
+            "{:<16} {:>10} {seconds:>8.1} {peak:>9}  {found}",
+            target.name, report.inputs
+        ));
+    }
+    Ok(clean)
+}
+
+fn hangs(target: &Target, found: Found) -> ! {
+    say(&format!("{:<16} {}", target.name, save(target, &found)));
+    std::process::exit(1)
+}
+
+/// Writes an input down; says where, and what it does.
+fn save(target: &Target, found: &Found) -> String {
+    let name = run::digest(&found.input).to_string();
+    let path: PathBuf = [SAVED, &format!("{}-{}", target.name, &name[..12])]
+        .iter()
+        .collect();
+    let saved = std::fs::create_dir_all(SAVED).and_then(|()| std::fs::write(&path, &found.input));
+    match saved {
+        Ok(()) => format!("{}: {}", path.display(), found.what),
+        Err(error) => format!("{} (cannot be saved: {error})", found.what),
+    }
+}
+
+/// The most memory that was in use, in MiB; 0 where the system does not say.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or_default() >> 10
+}
+
+fn again(name: &str, files: &[&str]) -> Result<bool, String> {
+    let target = named(name)?;
+    let mut clean = true;
+    for file in files {
+        let scratch = scratch()?;
+        let input = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
+        let what = one(target, &input, scratch.path());
+        clean &= what.is_none();
+        say(&format!(
+            "{file}: {}",
+            what.as_deref().unwrap_or("nothing is wrong")
+        ));
+    }
+    Ok(clean)
+}
+
+/// Seeds in a directory, and a dictionary beside it, for each target.
+fn prepare(directory: &Path) -> Result<(), String> {
+    let write = |path: PathBuf, bytes: &[u8]| {
+        std::fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    for target in TARGETS {
+        let seeds = directory.join(target.name);
+        std::fs::create_dir_all(&seeds).map_err(|error| format!("{}: {error}", seeds.display()))?;
+        let inputs = (target.seeds)();
+        for (number, seed) in inputs.iter().enumerate() {
+            write(seeds.join(format!("seed-{number}")), seed)?;
+        }
+        let mut words = String::new();
+        for word in mutate::words(&inputs) {
+            let hex: String = word.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+            words.push_str(&format!("\"{hex}\"\n"));
+        }
+        write(
+            directory.join(format!("{}.words", target.name)),
+            words.as_bytes(),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! A few inputs for each target, so that none is broken when somebody wants many.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fuzz::hunt::{Found, hunt};
+use fuzz::{TARGETS, Target};
+
+/// Inputs for each target that needs no files; for others, a part of them.
+const INPUTS: u64 = 20_000;
+/// Most time for each target: the slowest are cut short on slow machines.
+const MOST: Duration = Duration::from_millis(700);
+
+fn hangs(target: &Target, found: Found) -> ! {
+    // A test that never ends tells nobody why.
+    std::panic::set_hook(Box::new(|_| {}));
+    let _ = std::fs::write("/dev/stderr", format!("{}: {found:?}\n", target.name));
+    std::process::exit(1)
+}
+
+#[test]
+fn a_few_inputs_for_each_target() {
+    let mut wrong = Vec::new();
+    for target in TARGETS {
+        let scratch = tempfile::tempdir_in(memory()).unwrap();
+        let inputs = target.pace.share(INPUTS).max((target.seeds)().len() as u64 + 50);
+        let report = hunt(target, inputs, MOST, 1, scratch.path(), hangs);
+        assert!(report.inputs > (target.seeds)().len() as u64, "{}", target.name);
+        if let Some(found) = report.found {
+            wrong.push(format!("{}: {}\n{:?}", target.name, found.what, found.input.escape_ascii().to_string()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn memory() -> &'static Path {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory } else { Path::new("/tmp") }
+}
+
+#[test]
+fn names_are_unique_and_seeds_are_there() {
+    for (index, target) in TARGETS.iter().enumerate() {
+        assert!(TARGETS[..index].iter().all(|other| other.name != target.name));
+        assert!(!(target.seeds)().is_empty(), "{}", target.name);
+    }
+}
