@@ -240,7 +240,7 @@ impl<'a> Scaffold<'a> {
         let tools = serde_json::to_vec(&self.conversation.tools).expect("tools are always JSON");
         let cleared = self.conversation.cleared();
         let event = Event::Context {
-            number: self.context + 1,
+            number: self.context.saturating_add(1),
             why,
             system: ledger.content(self.conversation.system.as_bytes())?,
             tools: ledger.content(&tools)?,

@@ -405,7 +405,7 @@ impl Session {
 
     /// Takes the next number, for something that is not a command.
     pub(crate) fn next_number(&mut self) -> u64 {
-        self.number += 1;
+        self.number = self.number.saturating_add(1);
         self.number
     }
 

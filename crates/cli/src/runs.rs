@@ -36,7 +36,9 @@ fn facts(directory: &Path) -> Result<Facts, Failure> {
     for entry in run::read(directory)? {
         match entry?.event {
             Event::Command { .. } => facts.commands += 1,
-            Event::Result { milliseconds, .. } => facts.milliseconds += milliseconds,
+            Event::Result { milliseconds, .. } => {
+                facts.milliseconds = facts.milliseconds.saturating_add(milliseconds);
+            }
             Event::Oracle { .. } => facts.oracle_calls += 1,
             Event::Evaluate {
                 cases_passed,
@@ -73,9 +75,10 @@ fn facts(directory: &Path) -> Result<Facts, Failure> {
                 microdollars,
                 ..
             } => {
-                facts.turns += 1;
-                facts.spent.tokens += usage.total();
-                facts.spent.microdollars += microdollars;
+                facts.turns = facts.turns.saturating_add(1);
+                let spent = &mut facts.spent;
+                spent.tokens = spent.tokens.saturating_add(usage.total());
+                spent.microdollars = spent.microdollars.saturating_add(microdollars);
                 facts.waiting = None;
             }
             Event::CallFailed { .. } => facts.waiting = None,
@@ -94,8 +97,12 @@ impl Facts {
     /// The answer to the last call never came: it may have cost what was estimated.
     fn unanswered(&mut self) {
         if let Some(estimate) = self.waiting.take() {
-            self.spent.possible_tokens += estimate.input_tokens + estimate.output_tokens;
-            self.spent.possible_microdollars += estimate.microdollars;
+            let (spent, tokens) = (&mut self.spent, estimate.input_tokens);
+            let tokens = tokens.saturating_add(estimate.output_tokens);
+            spent.possible_tokens = spent.possible_tokens.saturating_add(tokens);
+            spent.possible_microdollars = spent
+                .possible_microdollars
+                .saturating_add(estimate.microdollars);
         }
     }
 }

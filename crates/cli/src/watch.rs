@@ -54,9 +54,9 @@ impl Standing {
             } => {
                 self.state = "working".to_owned();
                 self.turn += 1;
-                self.tokens += usage.total();
-                self.microdollars += microdollars;
-                self.context = usage.request() + usage.output;
+                self.tokens = self.tokens.saturating_add(usage.total());
+                self.microdollars = self.microdollars.saturating_add(*microdollars);
+                self.context = usage.total();
                 let text = match message {
                     Content::Inline(text) => text.clone().into_bytes(),
                     Content::Blob { sha256, .. } => store.get(sha256).unwrap_or_default(),

@@ -12,6 +12,8 @@ mod plant;
 mod seeds;
 mod targets;
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
 pub use targets::TARGETS;
@@ -61,4 +63,26 @@ impl Pace {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Writes seeds into a directory for each target, and a dictionary beside it, as libFuzzer reads them.
+///
+/// # Errors
+/// When something cannot be written.
+pub fn prepare(directory: &Path) -> io::Result<()> {
+    for target in TARGETS {
+        let seeds = directory.join(target.name);
+        fs::create_dir_all(&seeds)?;
+        let inputs = (target.seeds)();
+        for (number, seed) in inputs.iter().enumerate() {
+            fs::write(seeds.join(format!("seed-{number}")), seed)?;
+        }
+        let mut words = String::new();
+        for word in mutate::words(&inputs) {
+            let hex: String = word.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+            words.push_str(&format!("\"{hex}\"\n"));
+        }
+        fs::write(directory.join(format!("{}.words", target.name)), words)?;
+    }
+    Ok(())
 }

@@ -158,6 +158,7 @@ pub fn words(seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
     ] {
         words.push(mark.as_bytes().to_vec());
     }
+    words.extend(NUMBERS.iter().map(|number| number.as_bytes().to_vec()));
     words.sort();
     words.dedup();
     words

@@ -23,11 +23,23 @@ fn a_few_inputs_for_each_target() {
     let mut wrong = Vec::new();
     for target in TARGETS {
         let scratch = tempfile::tempdir_in(memory()).unwrap();
-        let inputs = target.pace.share(INPUTS).max((target.seeds)().len() as u64 + 50);
+        let inputs = target
+            .pace
+            .share(INPUTS)
+            .max((target.seeds)().len() as u64 + 50);
         let report = hunt(target, inputs, MOST, 1, scratch.path(), hangs);
-        assert!(report.inputs > (target.seeds)().len() as u64, "{}", target.name);
+        assert!(
+            report.inputs > (target.seeds)().len() as u64,
+            "{}",
+            target.name
+        );
         if let Some(found) = report.found {
-            wrong.push(format!("{}: {}\n{:?}", target.name, found.what, found.input.escape_ascii().to_string()));
+            wrong.push(format!(
+                "{}: {}\n{:?}",
+                target.name,
+                found.what,
+                found.input.escape_ascii().to_string()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -35,13 +47,21 @@ fn a_few_inputs_for_each_target() {
 
 fn memory() -> &'static Path {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() { memory } else { Path::new("/tmp") }
+    if memory.is_dir() {
+        memory
+    } else {
+        Path::new("/tmp")
+    }
 }
 
 #[test]
 fn names_are_unique_and_seeds_are_there() {
     for (index, target) in TARGETS.iter().enumerate() {
-        assert!(TARGETS[..index].iter().all(|other| other.name != target.name));
+        assert!(
+            TARGETS[..index]
+                .iter()
+                .all(|other| other.name != target.name)
+        );
         assert!(!(target.seeds)().is_empty(), "{}", target.name);
     }
 }

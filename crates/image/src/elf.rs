@@ -26,10 +26,19 @@ pub(crate) fn is_program(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Fills a buffer from a place in the file, which may lie where no file has any.
+fn fill(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
+    let end = at.saturating_add(buffer.len() as u64);
+    if i64::try_from(end).is_err() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    file.read_exact_at(buffer, at)
+}
+
 fn read(file: &File) -> io::Result<bool> {
     let mut head = [0; 64];
     let wide = {
-        file.read_exact_at(&mut head[..52], 0)?;
+        fill(file, &mut head[..52], 0)?;
         if head[..4] != *b"\x7fELF" {
             return Ok(false);
         }
@@ -40,7 +49,7 @@ fn read(file: &File) -> io::Result<bool> {
         head[4] == 2
     };
     if wide {
-        file.read_exact_at(&mut head, 0)?;
+        fill(file, &mut head, 0)?;
     }
     match number(&head, 16, 2) as u16 {
         EXECUTABLE => return Ok(true),
@@ -61,13 +70,15 @@ fn read(file: &File) -> io::Result<bool> {
         )
     };
     let (mut interpreter, mut named, mut pie) = (false, false, false);
+    let mut dynamic = false;
     for index in 0..count {
         let mut entry = [0; 56];
         let entry = &mut entry[..if wide { 56 } else { 32 }];
-        file.read_exact_at(entry, table.saturating_add(index * size))?;
+        fill(file, entry, table.saturating_add(index * size))?;
         match number(entry, 0, 4) {
             SEGMENT_INTERPRETER => interpreter = true,
-            SEGMENT_DYNAMIC => {
+            // A file has one. A damaged header that says otherwise, up to 65,535 times, is not worth the time.
+            SEGMENT_DYNAMIC if !std::mem::replace(&mut dynamic, true) => {
                 let (at, length) = if wide {
                     (number(entry, 8, 8), number(entry, 32, 8))
                 } else {
@@ -75,7 +86,7 @@ fn read(file: &File) -> io::Result<bool> {
                 };
                 // A dynamic section is a few hundred bytes; the bound keeps a damaged header from costing memory.
                 let mut section = vec![0; length.min(1 << 16) as usize];
-                file.read_exact_at(&mut section, at)?;
+                fill(file, &mut section, at)?;
                 let word = if wide { 8 } else { 4 };
                 for pair in section.chunks_exact(2 * word) {
                     match number(pair, 0, word) {
@@ -189,6 +200,37 @@ mod tests {
         check(&fake::program()[..100], false, "cut off");
         check(b"#!/bin/sh\n", false, "script");
         check(b"", false, "empty");
+    }
+
+    #[test]
+    fn places_that_no_file_has_are_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        // The table of segments, and where the dynamic section is.
+        for at in [32, 64 + 56 + 8] {
+            for place in [u64::MAX, 1 << 63, i64::MAX as u64] {
+                let mut bytes = fake::program();
+                bytes[at..at + 8].copy_from_slice(&place.to_le_bytes());
+                std::fs::write(&path, &bytes).unwrap();
+                assert!(!is_program(&path).unwrap(), "{place:#x} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_that_repeats_itself_costs_no_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let mut bytes = fake::elf(SHARED, false, false, false);
+        // 65,535 segments, each the same: a dynamic section of 64 KiB.
+        bytes[54..58].copy_from_slice(&[0, 0, 0xff, 0xff]);
+        bytes[64..68].copy_from_slice(&(SEGMENT_DYNAMIC as u32).to_le_bytes());
+        bytes[64 + 32..64 + 40].copy_from_slice(&(1_u64 << 16).to_le_bytes());
+        bytes.resize(1 << 17, 0);
+        std::fs::write(&path, &bytes).unwrap();
+        let begun = std::time::Instant::now();
+        assert!(!is_program(&path).unwrap());
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -99,6 +99,8 @@ pub(crate) struct FileHeader {
 const MOST_HEADER: u64 = 16 << 20;
 /// Largest sum of files in one message.
 pub(crate) const MOST_BYTES: u64 = 4 << 30;
+/// Memory that is taken for a file before the first byte of it is there.
+const FIRST_BYTES: usize = 1 << 20;
 /// Descriptors in one message.
 const MOST_DESCRIPTORS: usize = 3;
 
@@ -181,10 +183,7 @@ pub(crate) fn receive_files(socket: impl AsFd, headers: Vec<FileHeader>) -> io::
     }
     let mut files = Vec::with_capacity(headers.len());
     for header in headers {
-        let mut bytes = vec![0; header.length as usize];
-        if !fill(&socket, &mut bytes, None)? {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let bytes = receive_bytes(&socket, header.length as usize)?;
         files.push(File {
             path: header.path.into(),
             bytes,
@@ -192,6 +191,20 @@ pub(crate) fn receive_files(socket: impl AsFd, headers: Vec<FileHeader>) -> io::
         });
     }
     Ok(files)
+}
+
+/// Receives so many bytes. Memory is taken as they come, since whoever announces them may not have them.
+fn receive_bytes(socket: impl AsFd, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while bytes.len() < length {
+        let there = bytes.len();
+        let more = there.max(FIRST_BYTES).min(length - there);
+        bytes.resize(there + more, 0);
+        if !fill(&socket, &mut bytes[there..], None)? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(bytes)
 }
 
 fn fill(
@@ -237,5 +250,50 @@ pub(crate) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::R
             Err(rustix::io::Errno::INTR) => {}
             other => return other.map_err(Into::into),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn files_arrive_whole() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let files: Vec<File> = [0, 1, FIRST_BYTES - 1, FIRST_BYTES, 3 * FIRST_BYTES + 7]
+            .map(|length| File {
+                path: format!("{length}").into(),
+                bytes: (0..length).map(|index| index as u8).collect(),
+                executable: false,
+            })
+            .into();
+        let sent = files.clone();
+        let sender = std::thread::spawn(move || send(&one, &headers(&sent), &sent, &[]).unwrap());
+        let (headers, _) = receive::<Vec<FileHeader>>(&other).unwrap().unwrap();
+        assert!(receive_files(&other, headers).unwrap() == files);
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn bytes_that_do_not_come_take_no_memory() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let header = FileHeader {
+            path: "a".into(),
+            length: MOST_BYTES,
+            executable: false,
+        };
+        drop(one);
+        let error = receive_files(&other, vec![header]).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+        let kib: u64 = peak
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap();
+        assert!(kib << 10 < MOST_BYTES, "{kib} KiB of address space");
     }
 }

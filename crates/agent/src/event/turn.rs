@@ -54,6 +54,16 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// Tokens of all calls, also of those without an answer: what a limit is held against.
+    pub fn most_tokens(&self) -> u64 {
+        self.tokens.saturating_add(self.possible_tokens)
+    }
+
+    /// Price of all calls, also of those without an answer, in millionths of a dollar.
+    pub fn most_microdollars(&self) -> u64 {
+        self.microdollars.saturating_add(self.possible_microdollars)
+    }
+
     /// Time of work without waiting, in milliseconds.
     pub fn active_milliseconds(&self) -> u64 {
         self.wall_milliseconds

@@ -69,7 +69,10 @@ impl Meter {
     /// What is spent by now.
     pub(crate) fn spent(&self) -> Spent {
         Spent {
-            wall_milliseconds: self.spent.wall_milliseconds + milliseconds(self.begun.elapsed()),
+            wall_milliseconds: self
+                .spent
+                .wall_milliseconds
+                .saturating_add(milliseconds(self.begun.elapsed())),
             ..self.spent
         }
     }
@@ -81,15 +84,9 @@ impl Meter {
         let seconds = |limit: Option<u64>| limit.map(|seconds| seconds.saturating_mul(1000));
         [
             (over(self.limits.turns, spent.turns), limit::TURNS),
+            (over(self.limits.tokens, spent.most_tokens()), limit::TOKENS),
             (
-                over(self.limits.tokens, spent.tokens + spent.possible_tokens),
-                limit::TOKENS,
-            ),
-            (
-                over(
-                    self.limits.microdollars,
-                    spent.microdollars + spent.possible_microdollars,
-                ),
+                over(self.limits.microdollars, spent.most_microdollars()),
                 limit::DOLLARS,
             ),
             (
@@ -143,7 +140,7 @@ impl Meter {
     pub(crate) fn room(&self, input: u64, least: u64, most: u64) -> Result<Estimate, &'static str> {
         let mut output = most;
         if let Some(limit) = self.limits.tokens {
-            let used = self.spent.tokens + self.spent.possible_tokens + input;
+            let used = self.spent.most_tokens().saturating_add(input);
             let left = limit.saturating_sub(used);
             if left < least.min(most) {
                 return Err(limit::TOKENS);
@@ -151,7 +148,7 @@ impl Meter {
             output = output.min(left);
         }
         if let Some(limit) = self.limits.microdollars {
-            let used = self.spent.microdollars + self.spent.possible_microdollars;
+            let used = self.spent.most_microdollars();
             let left = limit.saturating_sub(used);
             let mut low = least.min(output);
             if self.worst(input, low) > left {
@@ -194,7 +191,8 @@ impl Meter {
     /// Price of an answer or a failure, with the attempts before it.
     pub(crate) fn price(&self, usage: Usage, attempts: &Attempts) -> u64 {
         // Each by itself: long requests may cost more a token.
-        self.tariff.microdollars(&usage) + self.tariff.microdollars(&attempts.lost)
+        let lost = self.tariff.microdollars(&attempts.lost);
+        self.tariff.microdollars(&usage).saturating_add(lost)
     }
 
     pub(crate) fn answered(
@@ -206,7 +204,7 @@ impl Meter {
         is_turn: bool,
     ) {
         add_answer(&mut self.spent, usage, attempts, microdollars, estimate);
-        self.spent.turns += u64::from(is_turn);
+        add(&mut self.spent.turns, u64::from(is_turn));
     }
 
     pub(crate) fn failed(&mut self, failure: &model::Failure, price: u64, estimate: &Estimate) {
@@ -218,11 +216,11 @@ impl Meter {
     }
 
     pub(crate) fn waited(&mut self, time: Duration) {
-        self.spent.waited_milliseconds += milliseconds(time);
+        add(&mut self.spent.waited_milliseconds, milliseconds(time));
     }
 
     pub(crate) fn tool(&mut self, time: Duration) {
-        self.spent.tool_milliseconds += milliseconds(time);
+        add(&mut self.spent.tool_milliseconds, milliseconds(time));
     }
 
     /// Used part of the tightest limit, in per cent.
@@ -231,11 +229,8 @@ impl Meter {
         let part = |limit: Option<u64>, used: u64| Some((used.saturating_mul(100)) / limit?.max(1));
         [
             part(self.limits.turns, spent.turns),
-            part(self.limits.tokens, spent.tokens + spent.possible_tokens),
-            part(
-                self.limits.microdollars,
-                spent.microdollars + spent.possible_microdollars,
-            ),
+            part(self.limits.tokens, spent.most_tokens()),
+            part(self.limits.microdollars, spent.most_microdollars()),
             part(self.limits.wall_seconds, spent.wall_milliseconds / 1000),
             part(
                 self.limits.active_seconds,
@@ -263,11 +258,11 @@ impl Meter {
         let spent = self.spent();
         let mut parts = Vec::new();
         if let Some(limit) = self.limits.tokens {
-            let used = spent.tokens + spent.possible_tokens;
+            let used = spent.most_tokens();
             parts.push(format!("{} of {} tokens", count(used), count(limit)));
         }
         if let Some(limit) = self.limits.microdollars {
-            let used = spent.microdollars + spent.possible_microdollars;
+            let used = spent.most_microdollars();
             parts.push(format!("{} of {}", dollars(used), dollars(limit)));
         }
         if let Some(limit) = self.limits.wall_seconds {
@@ -312,9 +307,18 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Adds up what servers and records say, which may be anything: what is too much stays too much.
+pub(crate) fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
+}
+
 fn add_possible(spent: &mut Spent, estimate: &Estimate, times: u64) {
-    spent.possible_tokens += (estimate.input_tokens + estimate.output_tokens) * times;
-    spent.possible_microdollars += estimate.microdollars * times;
+    let tokens = estimate.input_tokens.saturating_add(estimate.output_tokens);
+    add(&mut spent.possible_tokens, tokens.saturating_mul(times));
+    add(
+        &mut spent.possible_microdollars,
+        estimate.microdollars.saturating_mul(times),
+    );
 }
 
 /// Adds an answer, whose turn is counted by the caller.
@@ -325,9 +329,10 @@ pub(crate) fn add_answer(
     microdollars: u64,
     estimate: &Estimate,
 ) {
-    spent.tokens += usage.total() + attempts.lost.total();
-    spent.microdollars += microdollars;
-    spent.waited_milliseconds += attempts.waited_ms;
+    add(&mut spent.tokens, usage.total());
+    add(&mut spent.tokens, attempts.lost.total());
+    add(&mut spent.microdollars, microdollars);
+    add(&mut spent.waited_milliseconds, attempts.waited_ms);
     add_possible(spent, estimate, attempts.unknown.into());
 }
 
@@ -427,6 +432,44 @@ mod tests {
                 .output_tokens,
             5_000
         );
+    }
+
+    /// A server may count wrong: its words must not make room where there is none.
+    #[test]
+    fn what_cannot_be_counted_is_over_every_limit() {
+        let most = Usage {
+            input: u64::MAX,
+            output: u64::MAX,
+            ..Usage::default()
+        };
+        let limits = Budget {
+            tokens: Some(10_000),
+            microdollars: Some(10_000),
+            ..Budget::default()
+        };
+        let tariff = |_: &Usage| u64::MAX;
+        let mut meter = Meter::new(limits, Spent::default(), Box::new(tariff));
+        let attempts = Attempts {
+            lost: most,
+            waited_ms: u64::MAX,
+            unknown: 3,
+            ..Attempts::default()
+        };
+        let estimate = Estimate {
+            input_tokens: u64::MAX,
+            output_tokens: 1,
+            microdollars: u64::MAX,
+        };
+        for _ in 0..2 {
+            let price = meter.price(most, &attempts);
+            assert_eq!(price, u64::MAX);
+            meter.answered(&most, &attempts, price, &estimate, true);
+            meter.waited(Duration::MAX);
+            assert_eq!(meter.reached(), Some(limit::TOKENS));
+            assert_eq!(meter.room(u64::MAX, 1, 10), Err(limit::TOKENS));
+        }
+        assert_eq!(meter.spent().most_microdollars(), u64::MAX);
+        assert!(!meter.line().is_empty());
     }
 
     #[test]

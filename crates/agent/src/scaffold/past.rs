@@ -196,7 +196,15 @@ impl Past {
             asked: false,
         };
         let mut summary = summary.as_ref().map(text).transpose()?;
+        let mut before = 0;
         for (first, last) in kept {
+            // Otherwise a short record could ask for the same events any number of times.
+            if first <= before || last < first {
+                return Err(format!(
+                    "context {number} keeps events {first} to {last} after event {before}"
+                ));
+            }
+            before = last;
             history.each(first, last, &mut |entry| {
                 let at = entry.seq;
                 fold.take(entry)?;
@@ -236,7 +244,7 @@ impl Past {
                     .saturating_sub(before.milliseconds()),
             };
             before = Some(entry.time);
-            self.spent.wall_milliseconds += passed;
+            meter::add(&mut self.spent.wall_milliseconds, passed);
             match entry.event {
                 Event::Call {
                     number,
@@ -262,7 +270,7 @@ impl Past {
                             microdollars,
                             &estimate,
                         );
-                        self.spent.turns += u64::from(purpose == Purpose::Turn);
+                        meter::add(&mut self.spent.turns, u64::from(purpose == Purpose::Turn));
                     }
                 }
                 Event::CallFailed {
@@ -279,7 +287,9 @@ impl Past {
                         meter::add_unanswered(&mut self.spent, &estimate);
                     }
                 }
-                Event::Result { milliseconds, .. } => self.spent.tool_milliseconds += milliseconds,
+                Event::Result { milliseconds, .. } => {
+                    meter::add(&mut self.spent.tool_milliseconds, milliseconds);
+                }
                 _ => {}
             }
             Ok(())
@@ -395,4 +405,95 @@ pub(crate) fn pending(blocks: &[Block]) -> Vec<Pending> {
         _ => None,
     };
     blocks.iter().filter_map(call).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record in memory, without blobs.
+    struct Lines(Vec<Entry>);
+
+    impl Lines {
+        fn new(events: &[&str]) -> Self {
+            let line = |(seq, event): (usize, &&str)| {
+                let line =
+                    format!(r#"{{"seq":{seq},"time":"2026-11-24T02:10:00.123Z","type":{event}}}"#);
+                serde_json::from_str(&line).unwrap()
+            };
+            Lines((1..).zip(events).map(line).collect())
+        }
+
+        fn of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Entry> {
+            self.0.iter().filter(move |entry| {
+                let value = serde_json::to_value(entry).unwrap();
+                value["type"] == kind
+            })
+        }
+    }
+
+    impl History for Lines {
+        fn last(&self, kind: &str) -> Option<u64> {
+            self.of(kind).last().map(|entry| entry.seq)
+        }
+
+        fn count(&self, kind: &str) -> u64 {
+            self.of(kind).count() as u64
+        }
+
+        fn each(
+            &self,
+            first: u64,
+            last: u64,
+            each: &mut dyn FnMut(Entry) -> Result<(), String>,
+        ) -> Result<(), String> {
+            let within = |entry: &&Entry| (first..=last).contains(&entry.seq);
+            self.0.iter().filter(within).cloned().try_for_each(each)
+        }
+
+        fn bytes(&self, content: &Content) -> Result<Vec<u8>, String> {
+            match content {
+                Content::Inline(text) => Ok(text.clone().into_bytes()),
+                Content::Blob { .. } => Err("no blobs".to_owned()),
+            }
+        }
+    }
+
+    const MESSAGE: &str = r#""message","kind":"task","text":"Begin.""#;
+
+    #[test]
+    fn a_context_keeps_each_event_once() {
+        let read = |kept: &str| {
+            let context = format!(
+                r#""context","number":2,"why":"trim","system":"","tools":"[]","kept":{kept},"before_tokens":0,"after_tokens":0"#
+            );
+            let lines = Lines::new(&[MESSAGE, MESSAGE, MESSAGE, &context]);
+            Past::read(&lines).map(|past| past.messages().len())
+        };
+        assert_eq!(read("[[1,1],[3,3]]"), Ok(2));
+        for wrong in ["[[1,2],[1,2]]", "[[1,3],[3,3]]", "[[3,2]]", "[[0,3]]"] {
+            let error = read(wrong).unwrap_err();
+            assert!(error.contains("context 2 keeps events"), "{error}");
+        }
+    }
+
+    #[test]
+    fn sums_beyond_counting_stay_beyond() {
+        let most = u64::MAX;
+        let call = format!(
+            r#""call","number":1,"turn":1,"purpose":"turn","context":1,"estimate":{{"input-tokens":{most},"output-tokens":{most},"microdollars":{most}}},"spent":{{"tokens":{most},"microdollars":{most},"turns":{most},"wall-milliseconds":{most},"tool-milliseconds":{most}}}"#
+        );
+        let reply = format!(
+            r#""reply","call":1,"message":"[]","stop":"end","usage":{{"input":{most},"cache_read":1,"cache_write":0,"output":5,"reasoning":0}},"microdollars":3,"milliseconds":1"#
+        );
+        let result = format!(
+            r#""result","number":{most},"ending":{{"exit":0}},"stdout":"","stderr":"","directory":"/","interactive":false,"milliseconds":{most}"#
+        );
+        let past = Past::read(&Lines::new(&[&call, &reply, &result, &result])).unwrap();
+        let spent = past.spent();
+        assert_eq!((spent.tokens, spent.turns), (most, most));
+        assert_eq!(spent.tool_milliseconds, most);
+        let past = Past::read(&Lines::new(&[&call, r#""unanswered","call":1"#])).unwrap();
+        assert_eq!(past.spent().most_tokens(), most);
+    }
 }

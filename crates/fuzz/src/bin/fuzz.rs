@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use fuzz::hunt::{Found, hunt, one};
-use fuzz::{TARGETS, Target, find, mutate};
+use fuzz::{TARGETS, Target, find};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 const USAGE: &str = "usage: fuzz [--inputs N] [--minutes N] [--seed N] [TARGET]...
@@ -48,7 +48,9 @@ fn main() -> ExitCode {
             }
             Ok(true)
         }
-        ["--prepare", directory] => prepare(Path::new(directory)).map(|()| true),
+        ["--prepare", directory] => fuzz::prepare(Path::new(directory))
+            .map(|()| true)
+            .map_err(|error| format!("{directory}: {error}")),
         ["--again", target, ref files @ ..] => again(target, files),
         _ => options(&words).and_then(|options| all(&options)),
     };
@@ -183,29 +185,4 @@ fn again(name: &str, files: &[&str]) -> Result<bool, String> {
         ));
     }
     Ok(clean)
-}
-
-/// Seeds in a directory, and a dictionary beside it, for each target.
-fn prepare(directory: &Path) -> Result<(), String> {
-    let write = |path: PathBuf, bytes: &[u8]| {
-        std::fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
-    };
-    for target in TARGETS {
-        let seeds = directory.join(target.name);
-        std::fs::create_dir_all(&seeds).map_err(|error| format!("{}: {error}", seeds.display()))?;
-        let inputs = (target.seeds)();
-        for (number, seed) in inputs.iter().enumerate() {
-            write(seeds.join(format!("seed-{number}")), seed)?;
-        }
-        let mut words = String::new();
-        for word in mutate::words(&inputs) {
-            let hex: String = word.iter().map(|byte| format!("\\x{byte:02x}")).collect();
-            words.push_str(&format!("\"{hex}\"\n"));
-        }
-        write(
-            directory.join(format!("{}.words", target.name)),
-            words.as_bytes(),
-        )?;
-    }
-    Ok(())
 }

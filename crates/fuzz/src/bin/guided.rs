@@ -1,4 +1,5 @@
-//! The same targets, with inputs that coverage leads. `FUZZ_TARGET` names one; `guided.sh` builds and runs it.
+//! The same targets, with inputs that coverage leads. `FUZZ_TARGET` names one; with `FUZZ_PREPARE`, seeds and words of
+//! all are written into that directory instead. `guided.sh` builds and runs it.
 
 #![no_main]
 
@@ -20,7 +21,12 @@ fn place() -> &'static (&'static Target, TempDir) {
     })
 }
 
-fuzz_target!(|input: &[u8]| {
+fuzz_target!(init: {
+    if let Some(directory) = std::env::var_os("FUZZ_PREPARE") {
+        fuzz::prepare(directory.as_ref()).expect("the directory can be written to");
+        std::process::exit(0);
+    }
+}, |input: &[u8]| {
     let (target, scratch) = place();
     (target.run)(input, scratch.path());
 });

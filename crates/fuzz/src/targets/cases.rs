@@ -214,8 +214,10 @@ pub(super) fn names(input: &[u8], _: &Path) {
         assert_eq!(task.to_string(), text);
     }
     if let Ok(cost) = text.parse::<Cost>() {
-        let shown: Cost = cost.to_string().parse().expect("what is shown is read");
-        assert!(shown >= cost, "{cost} is rounded up");
+        // What is shown is rounded up, and the largest amount is then too large.
+        let shown = cost.to_string().parse::<Cost>();
+        let largest = cost > Cost(u64::MAX - 10_000_000);
+        assert!(largest || shown.is_ok_and(|shown| shown >= cost), "{cost}");
     }
     drop(run::Header::new(text, "0", [].into()));
     drop(model::Scripted::parse(text));

@@ -356,9 +356,11 @@ impl Answer {
         let Value::Object(content) = content else {
             return Err(Failure::new(Kind::Malformed, "a block without content"));
         };
-        if index + 1 == self.blocks.len()
-            && self.blocks[index].open
-            && self.blocks[index].content == *content
+        // Servers repeat the beginning of the block that they are at.
+        if let Some(last) = self.blocks.last()
+            && self.blocks.len() - 1 == index
+            && last.open
+            && last.content == *content
         {
             return Ok(());
         }

@@ -167,6 +167,23 @@ fn errors_in_the_stream_have_their_kind() {
     );
 }
 
+/// A server that miscounts is told so, also at the edge of what can be counted.
+#[test]
+fn blocks_with_impossible_numbers_are_malformed() {
+    for (before, index) in [(2, u64::MAX), (2, u64::MAX - 1), (3, u64::MAX), (3, 7)] {
+        let start: Vec<_> = STREAM.lines().take(before).collect();
+        let block = format!(
+            r#"content_block_start {{"type":"content_block_start","index":{index},"content_block":{{"type":"text"}}}}"#
+        );
+        let failure = reply(&format!("{}\n{block}", start.join("\n"))).unwrap_err();
+        assert_eq!(
+            failure.kind,
+            Kind::Malformed,
+            "{index} after {before} lines"
+        );
+    }
+}
+
 /// Anthropic's cache as it is documented: a mark writes everything before it, and from a mark the longest
 /// written beginning is looked for, at most 20 blocks back.
 #[derive(Default)]

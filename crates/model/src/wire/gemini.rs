@@ -295,11 +295,13 @@ impl Answer {
         let cache_read = of("/cachedContentTokenCount");
         let reasoning = of("/thoughtsTokenCount");
         self.usage = Some(Usage {
-            input: prompt.saturating_sub(cache_read) + of("/toolUsePromptTokenCount"),
+            input: prompt
+                .saturating_sub(cache_read)
+                .saturating_add(of("/toolUsePromptTokenCount")),
             cache_read,
             cache_write: 0,
             cache_write_hour: 0,
-            output: of("/candidatesTokenCount") + reasoning,
+            output: of("/candidatesTokenCount").saturating_add(reasoning),
             reasoning,
         });
     }

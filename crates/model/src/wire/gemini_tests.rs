@@ -75,6 +75,16 @@ fn usage_that_comes_twice_counts_once() {
 }
 
 #[test]
+fn usage_beyond_counting_stays_beyond() {
+    let most = u64::MAX;
+    let stream = format!(
+        r#"{{"candidates":[{{"finishReason":"STOP"}}],"usageMetadata":{{"promptTokenCount":{most},"toolUsePromptTokenCount":1,"candidatesTokenCount":{most},"thoughtsTokenCount":{most}}}}}"#
+    );
+    let usage = reply(&stream).unwrap().usage;
+    assert_eq!((usage.input, usage.output), (most, most));
+}
+
+#[test]
 fn endings_have_their_names() {
     let ending = |finish: &str| {
         reply(&format!(
