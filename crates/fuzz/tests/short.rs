@@ -9,7 +9,7 @@ use fuzz::{TARGETS, Target};
 /// Inputs for each target that needs no files; for others, a part of them.
 const INPUTS: u64 = 20_000;
 /// Most time for each target: the slowest are cut short on slow machines.
-const MOST: Duration = Duration::from_millis(700);
+const MOST: Duration = Duration::from_millis(500);
 
 fn hangs(target: &Target, found: Found) -> ! {
     // A test that never ends tells nobody why.

@@ -10,11 +10,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use flate2::read::GzDecoder;
-use tar::{Archive, EntryType};
+use tar::EntryType;
 
 use crate::builder::{program, shown};
 use crate::child::{Event, Group};
 use crate::digest::of_reader;
+use crate::entries;
 use crate::error::Context;
 use crate::root::make_directory;
 use crate::{Cache, Error, Image, Origin, Progress, Recipe, Registry, Result, Variant};
@@ -384,10 +385,9 @@ fn only_file(dir: &Path) -> Result<PathBuf> {
 pub(crate) fn unpack(archive: &Path, to: &Path) -> Result<()> {
     make_directory(to)?;
     let file = File::open(archive).context("open", archive)?;
-    let mut entries = Archive::new(GzDecoder::new(io::BufReader::new(file)).take(MOST_BYTES));
+    let unpacked = GzDecoder::new(io::BufReader::new(file)).take(MOST_BYTES);
     let mut count = 0;
-    for entry in entries.entries().context("read", archive)? {
-        let mut entry = entry.context("read", archive)?;
+    entries::each(unpacked, archive, |entry| {
         let path = entry.path().context("read", archive)?.into_owned();
         let refused = |reason: &str| Error::Refused {
             entry: path.display().to_string(),
@@ -413,15 +413,15 @@ pub(crate) fn unpack(archive: &Path, to: &Path) -> Result<()> {
                 let parent = host.parent().unwrap_or(to);
                 fs::create_dir_all(parent).context("create", parent)?;
                 let mut file = File::create_new(&host).context("create", &host)?;
-                io::copy(&mut entry, &mut file).context("write", &host)?;
+                io::copy(entry, &mut file).context("write", &host)?;
                 let executable = entry.header().mode().unwrap_or(0) & 0o100 != 0;
                 set_executable(&file, &host, executable)?;
             }
             EntryType::XGlobalHeader | EntryType::XHeader => {}
             _ => return Err(refused("it is neither a file nor a directory")),
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Copies files and directories; anything else is refused.

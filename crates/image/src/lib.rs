@@ -17,6 +17,7 @@ mod child;
 mod diagnose;
 mod digest;
 mod elf;
+mod entries;
 mod error;
 mod fetch;
 #[doc(hidden)]

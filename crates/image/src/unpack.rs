@@ -7,8 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
-use tar::{Archive, EntryType};
+use tar::EntryType;
 
+use crate::entries;
 use crate::error::Context;
 use crate::root::make_directory;
 use crate::{Error, Result};
@@ -64,9 +65,7 @@ pub(crate) fn unpack(
         parents: HashSet::new(),
     };
     let (mut bytes, mut count) = (0_u64, 0_u64);
-    let mut archive = Archive::new(input);
-    for entry in archive.entries().context("read the archive for", root)? {
-        let mut entry = entry.context("read the archive for", root)?;
+    entries::each(input, root, |entry| {
         let raw = entry.path_bytes().into_owned();
         let refused = |reason: &str| refuse(&raw, reason);
         count += 1;
@@ -85,7 +84,7 @@ pub(crate) fn unpack(
             && !name.contains('/')
         {
             let mut counted = Counted {
-                inner: &mut entry,
+                inner: entry,
                 count: 0,
             };
             package(name, &mut counted)?;
@@ -94,7 +93,7 @@ pub(crate) fn unpack(
             }
         }
         if SKIPPED.iter().any(|skipped| named.starts_with(skipped)) {
-            continue;
+            return Ok(());
         }
         let path = merge(&named);
         match entry.header().entry_type() {
@@ -111,7 +110,7 @@ pub(crate) fn unpack(
                     .mode(0o600)
                     .open(&host);
                 let mut file = created(file, &host, &raw)?;
-                let copied = io::copy(&mut entry, &mut file).context("write", &host)?;
+                let copied = io::copy(entry, &mut file).context("write", &host)?;
                 if copied != size {
                     return Err(refused("the archive is cut off in it"));
                 }
@@ -156,8 +155,8 @@ pub(crate) fn unpack(
                 )));
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Keeps track of the directories that are known to be real ones.

@@ -61,7 +61,9 @@ impl Signals {
 
 /// Ends the shim as the program ended, so that whoever waits sees the same. Returns if the signal did not end it.
 pub(crate) fn die(signal: u32) {
-    if !(1..=wire::LAST_SIGNAL).contains(&signal) {
+    // Nothing ends by being stopped: whoever says so would have the shim wait for ever.
+    let stops = matches!(signal, SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU);
+    if stops || !(1..=wire::LAST_SIGNAL).contains(&signal) {
         return;
     }
     system::forbid_core_dump();

@@ -178,6 +178,15 @@ fn printed(stream: u8, bytes: &[u8]) -> Reply {
 }
 
 #[test]
+fn an_end_by_a_signal_that_ends_nothing_is_an_end() {
+    let place = Place::new();
+    for signal in [0, 17, 18, 19, 20, 21, 22, 65] {
+        let (output, _) = place.call(&mut place.shim(), vec![Reply::Signaled(signal)]);
+        assert_eq!(output.status.code(), Some(128 + signal as i32), "{signal}");
+    }
+}
+
+#[test]
 fn ends_as_the_program_ended() {
     let place = Place::new();
     for status in [0, 1, 2, 125, 255] {

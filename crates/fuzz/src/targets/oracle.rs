@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use oracle::protocol::{self, Request};
 use oracle::{Shared, fuzzing};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::plant::{self, CANARY, Outside};
 
 /// Longer than anything here takes, and shorter than a hang.
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(30);
 
 pub(super) fn request(input: &[u8], _: &Path) {
     if let Ok(request) = Request::decode(input) {
@@ -109,11 +110,25 @@ pub(super) fn shim(input: &[u8], scratch: &Path) {
     // Nobody reads output that is longer than a pipe before the shim has ended.
     let _ = (&stream).write_all(input);
     drop(stream);
-    let mut said = String::new();
     let mut stderr = child.stderr.take().expect("it is a pipe");
     let mut bytes = Vec::new();
-    stderr.read_to_end(&mut bytes).expect("a pipe is read");
-    said.push_str(&String::from_utf8_lossy(&bytes));
+    loop {
+        let limit = Timespec {
+            tv_sec: LONG.as_secs() as i64,
+            tv_nsec: 0,
+        };
+        let ready = poll(&mut [PollFd::new(&stderr, PollFlags::IN)], Some(&limit));
+        if ready != Ok(1) {
+            child.kill().expect("it is ours");
+            panic!("the shim does not end");
+        }
+        let mut chunk = [0; 4096];
+        match stderr.read(&mut chunk).expect("a pipe is read") {
+            0 => break,
+            count => bytes.extend_from_slice(&chunk[..count]),
+        }
+    }
+    let said = String::from_utf8_lossy(&bytes);
     let status = child.wait().expect("it is ours");
     assert!(!said.contains("has a fault"), "{said}");
     assert!(status.code().is_some() || !input.is_empty(), "{status}");
