@@ -77,7 +77,7 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(kind);
             header.set_size(size);
-            header.set_path("././@LongLink").unwrap();
+            header.set_path("name").unwrap();
             header.set_mode(0o644);
             header.set_cksum();
             io::Cursor::new(header.as_bytes().to_vec())
@@ -114,6 +114,6 @@ mod tests {
     #[test]
     fn content_may_be_longer_than_headers() {
         let kind = tar::EntryType::Regular;
-        assert_eq!(names(archive(3 << 20, kind)).unwrap(), [13, 13]);
+        assert_eq!(names(archive(3 << 20, kind)).unwrap(), [4, 4]);
     }
 }

@@ -1,7 +1,6 @@
 //! The record of one oracle call.
 
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -14,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::broker::Shared;
 
-/// Largest file or range that is hashed for the record, in bytes.
+/// Largest range that is hashed for the record, and most bytes of all files that a call names.
 const MOST_HASHED: u64 = 64 << 20;
 
 /// One call of the reference.
@@ -52,7 +51,7 @@ pub struct Hashed {
     pub path: Vec<u8>,
     /// Length in bytes.
     pub bytes: u64,
-    /// SHA-256; `None` for files over 64 MiB.
+    /// SHA-256; `None` for files over 64 MiB, and for those that come when so much of a call's files is hashed.
     pub sha256: Option<[u8; 32]>,
 }
 
@@ -111,29 +110,35 @@ pub(crate) fn hash_range(
     Some((at - start, Some(hash.finalize().into())))
 }
 
-/// Hashes the regular files below shared directories that arguments name, following no link.
+/// Hashes the regular files below shared directories that arguments name, following no link. A call may name half a
+/// million, so what all of them together may cost is bounded, not each by itself.
 pub(crate) fn describe_files(argv: &[Vec<u8>], directory: &Path, shared: &[Shared]) -> Vec<Hashed> {
+    describe_within(MOST_HASHED, argv, directory, shared)
+}
+
+fn describe_within(
+    most: u64,
+    argv: &[Vec<u8>],
+    directory: &Path,
+    shared: &[Shared],
+) -> Vec<Hashed> {
+    let mut left = most;
     argv.iter()
         .filter(|argument| !argument.is_empty() && argument.len() < 4096)
         .filter_map(|argument| {
             let path = directory.join(std::ffi::OsStr::from_bytes(argument));
-            let mut file = open_shared(&path, shared)?;
+            let file = open_shared(&path, shared)?;
             let bytes = file
                 .metadata()
                 .ok()
                 .filter(std::fs::Metadata::is_file)?
                 .len();
-            let mut hash = Sha256::new();
-            let sha256 = if bytes > MOST_HASHED {
-                None
-            } else {
-                let mut content = Vec::new();
-                (&mut file)
-                    .take(MOST_HASHED)
-                    .read_to_end(&mut content)
-                    .ok()?;
-                hash.update(&content);
-                Some(hash.finalize().into())
+            let (bytes, sha256) = match left.checked_sub(bytes) {
+                None => (bytes, None),
+                Some(rest) => {
+                    left = rest;
+                    hash_range(&file, 0, Some(bytes))?
+                }
             };
             Some(Hashed {
                 path: argument.clone(),
@@ -166,4 +171,34 @@ fn open_shared(path: &Path, shared: &[Shared]) -> Option<File> {
     rustix::fs::openat(&at, name, flags, Mode::empty())
         .ok()
         .map(File::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_files_of_a_call_together_are_hashed_within_a_bound() {
+        const MOST: u64 = 1 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("small"), "x").unwrap();
+        // Takes no space, and would take long for each time that it is named.
+        let large = File::create(dir.path().join("large")).unwrap();
+        large.set_len(MOST - 1).unwrap();
+        let shared = [Shared {
+            source: dir.path().to_owned(),
+            at: "/w".into(),
+            writable: true,
+        }];
+        let mut argv = vec![b"small".to_vec(), b"none".to_vec()];
+        argv.extend(vec![b"/w/large".to_vec(); 10_000]);
+        argv.push(b"small".to_vec());
+        let files = describe_within(MOST, &argv, Path::new("/w"), &shared);
+        let hashed = |file: &Hashed| (file.bytes, file.sha256.is_some());
+        assert_eq!(files.len(), 10_002);
+        assert_eq!(hashed(&files[0]), (1, true));
+        assert_eq!(hashed(&files[1]), (MOST - 1, true));
+        assert_eq!(hashed(&files[2]), (MOST - 1, false));
+        assert_eq!(hashed(&files[10_001]), (1, false));
+    }
 }
