@@ -49,8 +49,8 @@ pub(crate) fn each<R: Read>(
         inner: input,
         left: Rc::clone(&left),
     });
-    let mut entries = archive.entries().context("read the archive for", place)?;
-    while let Some(entry) = entries.next() {
+    let entries = archive.entries().context("read the archive for", place)?;
+    for entry in entries {
         let mut entry = entry.context("read the archive for", place)?;
         left.set(u64::MAX);
         take(&mut entry)?;
