@@ -58,7 +58,6 @@ pub(crate) fn plant(plan: &[u8], root: &Path) {
             2 => drop(fs::create_dir(&at)),
             3 if at.symlink_metadata().is_ok_and(|data| data.is_dir()) => here = at,
             3 if fs::create_dir(&at).is_ok() => here = at,
-            3 => {}
             4 if here != root => drop(here.pop()),
             5 => drop(symlink(target(what / 12), &at)),
             6 => drop(mknodat(CWD, &at, FileType::Fifo, Mode::RUSR, 0)),

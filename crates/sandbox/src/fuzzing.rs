@@ -13,25 +13,29 @@ use crate::wire::{self, Answer, Done, Order, Plan};
 pub fn receive_messages(socket: impl AsFd, kind: u8) -> io::Result<u32> {
     let mut count = 0;
     loop {
-        match kind % 4 {
-            0 => {
-                if wire::receive::<Plan>(&socket)?.is_none() {
-                    return Ok(count);
-                }
-            }
+        let there = match kind % 4 {
+            0 => wire::receive::<Plan>(&socket)?.is_some(),
             1 => match wire::receive::<Order>(&socket)? {
-                None => return Ok(count),
-                Some((Order::Run { files, .. }, _)) => drop(wire::receive_files(&socket, files)?),
-                Some(_) => {}
+                Some((Order::Run { files, .. }, _)) => {
+                    wire::receive_files(&socket, files)?;
+                    true
+                }
+                other => other.is_some(),
             },
             2 => match wire::receive::<Answer>(&socket)? {
-                None => return Ok(count),
                 Some((Answer::Ended { files, .. }, _)) => {
-                    drop(wire::receive_files(&socket, files)?);
+                    wire::receive_files(&socket, files)?;
+                    true
                 }
-                Some(_) => {}
+                other => other.is_some(),
             },
-            _ => drop(Done::receive(&socket)?),
+            _ => {
+                Done::receive(&socket)?;
+                true
+            }
+        };
+        if !there {
+            return Ok(count);
         }
         count += 1;
     }
