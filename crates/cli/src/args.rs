@@ -136,6 +136,29 @@ pub(crate) enum TargetCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Turn conditions of the reference's machine code around, count how many the hidden cases notice, and write
+    /// `strength.json` beside the target's lock
+    Strength {
+        /// Name of the target
+        target: String,
+        /// Jumps to turn around, of each group that a figure is given for
+        #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        sample: u32,
+        /// Seed of the sample
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show each family's duals, and what its cases use and the documentation never mentions
+    Fairness {
+        /// Name of the target
+        target: String,
+        /// Print JSON, with the visible duals of each hidden case
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

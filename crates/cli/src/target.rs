@@ -49,6 +49,19 @@ pub(crate) fn run(context: &Context, command: &TargetCommand) -> Answer {
             build(context, target, options)
         }
         TargetCommand::Check { target, json } => check(context, target, *json),
+        TargetCommand::Strength {
+            target,
+            sample,
+            seed,
+            json,
+        } => {
+            let options = target::strength::Options {
+                sample: *sample as usize,
+                seed: *seed,
+            };
+            crate::strength::run(context, target, options, *json)
+        }
+        TargetCommand::Fairness { target, json } => crate::fairness::run(context, target, *json),
     }
 }
 

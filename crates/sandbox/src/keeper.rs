@@ -83,7 +83,7 @@ fn receive(owner: &UnixStream) -> io::Result<Plan> {
 
 /// Builds what the owner describes; returns the description and the line to the runner.
 fn build(owner: &UnixStream) -> Result<(Spec, UnixStream), Broken> {
-    let Plan::Build { spec, watch } = receive(owner).step("receive")? else {
+    let Plan::Build { spec, watch, trace } = receive(owner).step("receive")? else {
         return Err(io::Error::other("expected a description of the sandbox")).step("receive");
     };
     rustix::thread::set_no_new_privs(true).step("no-new-privileges")?;
@@ -130,7 +130,7 @@ fn build(owner: &UnixStream) -> Result<(Spec, UnixStream), Broken> {
     // Before the process namespace is made: what is started after that is inside it.
     if let Fork::Child = sys::fork().step("runner")? {
         drop((mine, inits));
-        runner::run(owner, runners, to_init, &spec);
+        runner::run(owner, runners, to_init, &spec, trace.as_ref());
     }
     drop((runners, to_init));
     // The init takes the host's process file system out of sight.

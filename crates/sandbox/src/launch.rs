@@ -40,7 +40,7 @@ impl Stack {
 }
 
 /// Steps of the child, in order; its number tells which one failed.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "session",
     "descriptors",
     "limits",
@@ -48,6 +48,7 @@ const STEPS: [&str; 8] = [
     "addresses",
     "directory",
     "terminal",
+    "trace",
     "program",
 ];
 
@@ -63,6 +64,7 @@ struct Plan {
     processors: Option<libc::cpu_set_t>,
     fixed_addresses: bool,
     terminal: bool,
+    traced: bool,
     mask: libc::sigset_t,
     session: i32,
     failed_step: usize,
@@ -90,12 +92,14 @@ fn limit(value: u64) -> libc::rlimit {
     }
 }
 
-/// Starts a command in the process namespace for the runner's children.
+/// Starts a command in the process namespace for the runner's children. A `traced` one stops when it is loaded, and
+/// the runner is its tracer.
 pub(crate) fn launch(
     command: &Command,
     stdio: [BorrowedFd<'_>; 3],
     guard: Option<(BorrowedFd<'_>, RawFd)>,
     processes: u64,
+    traced: bool,
     stack: &mut Stack,
 ) -> Result<Started, LaunchError> {
     let bad = |_| LaunchError::Program(libc::EINVAL);
@@ -145,6 +149,7 @@ pub(crate) fn launch(
         processors: command.conditions.one_processor.then_some(processors),
         fixed_addresses: command.conditions.fixed_addresses,
         terminal: command.terminal,
+        traced,
         mask,
         session: 0,
         failed_step: 0,
@@ -254,6 +259,9 @@ fn steps(plan: &Plan) -> usize {
         if plan.terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
             return 6;
         }
+        if plan.traced && libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) < 0 {
+            return 7;
+        }
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         libc::sigprocmask(
             libc::SIG_SETMASK,
@@ -262,5 +270,5 @@ fn steps(plan: &Plan) -> usize {
         );
         libc::execve(plan.program, plan.argv, plan.env);
     }
-    7
+    8
 }

@@ -35,6 +35,7 @@ mod scratch;
 mod seccomp;
 mod spec;
 mod sys;
+mod trace;
 mod watchdog;
 mod wire;
 mod worker;
@@ -42,8 +43,8 @@ mod worker;
 pub use keeper::entry;
 pub use machine::{Finding, Need, examine};
 pub use spec::{
-    Collect, Command, Conditions, Ending, File, Guard, Limit, Limits, Mount, Outcome, Scratch,
-    Source, Spec, Syscalls, Usage,
+    Collect, Command, Conditions, Ending, Executed, File, Guard, Limit, Limits, Mount, Outcome,
+    Scratch, Source, Spec, Syscalls, Trace, Traced, Usage,
 };
 pub use worker::{Captured, Error, Running, Streams, Worker, set_worker_program};
 

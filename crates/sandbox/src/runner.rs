@@ -17,14 +17,21 @@ use crate::init::{INIT_ID, Task};
 use crate::keeper::{Broken, Step};
 use crate::launch::{self, LaunchError, Stack};
 use crate::scratch::{self, CollectError};
-use crate::spec::{Command, Ending, File, Limit, Spec, Syscalls, Usage};
+use crate::spec::{Command, Ending, Executed, File, Limit, Spec, Syscalls, Trace, Usage};
+use crate::trace::Tracer;
 use crate::watchdog::{self, Watchdog};
 use crate::wire::{self, Answer, Done, Order};
 use crate::{OWN_PROCESSES, confine, seccomp, sys};
 
 /// Becomes a runner once the init has built the root; ends when owner or keeper do.
-pub(crate) fn run(owner: &UnixStream, keeper: UnixStream, init: UnixStream, spec: &Spec) -> ! {
-    let status = match Runner::prepare(owner, keeper, init, spec) {
+pub(crate) fn run(
+    owner: &UnixStream,
+    keeper: UnixStream,
+    init: UnixStream,
+    spec: &Spec,
+    trace: Option<&Trace>,
+) -> ! {
+    let status = match Runner::prepare(owner, keeper, init, spec, trace) {
         // The keeper failed, and has told why.
         Ok(None) => 1,
         Ok(Some(mut runner)) => match runner.serve() {
@@ -56,6 +63,10 @@ struct Runner<'a> {
     renewing: bool,
     /// Where no control group holds memory and processes.
     watchdog: Option<Watchdog>,
+    /// Where breakpoints are watched.
+    tracer: Option<Tracer>,
+    /// The breakpoints that the last command came to.
+    executed: Vec<Executed>,
 }
 
 /// Why the runner ended a command itself.
@@ -72,6 +83,7 @@ impl<'a> Runner<'a> {
         keeper: UnixStream,
         init: UnixStream,
         spec: &'a Spec,
+        trace: Option<&Trace>,
     ) -> Result<Option<Self>, Broken> {
         sys::die_with_parent().step("parent")?;
         // Opened while the host's process file system is in sight.
@@ -99,6 +111,7 @@ impl<'a> Runner<'a> {
             let rules = confine::execute_only(paths).step("landlock")?;
             sys::restrict(rules).step("landlock")?;
         }
+        let tracer = trace.map(Tracer::new).transpose().step("trace")?;
         let filter = seccomp::program(spec.syscalls).step("seccomp")?;
         seccompiler::apply_filter(&filter)
             .map_err(io::Error::other)
@@ -116,6 +129,8 @@ impl<'a> Runner<'a> {
                 .map(|processes| Watchdog::new(&processes, spec))
                 .transpose()
                 .step("watchdog")?,
+            tracer,
+            executed: Vec::new(),
         };
         runner.ask_to_renew()?;
         runner.wait_for_renewal()?;
@@ -190,6 +205,7 @@ impl<'a> Runner<'a> {
         let answer = Answer::Ended {
             ending,
             usage,
+            executed: std::mem::take(&mut self.executed),
             files: wire::headers(&collected),
         };
         wire::send(self.owner, &answer, &collected, &[]).step("send")
@@ -215,7 +231,14 @@ impl<'a> Runner<'a> {
         // kernel choose its runner, which shares its control group and may be larger than it.
         self.offer_to_oom("1000");
         let fds = [stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()];
-        let launched = launch::launch(command, fds, guard, processes, &mut self.stack);
+        let launched = launch::launch(
+            command,
+            fds,
+            guard,
+            processes,
+            self.tracer.is_some(),
+            &mut self.stack,
+        );
         self.offer_to_oom("0");
         drop(stdio);
         let started = match launched {
@@ -225,6 +248,13 @@ impl<'a> Runner<'a> {
             }
             Err(LaunchError::Step(step, error)) => return Err(Broken { step, error }),
         };
+        if let Some(tracer) = &self.tracer {
+            let (reaped, executed) = tracer.follow(&started).step("trace")?;
+            self.executed = executed;
+            let usage = usage(start, &reaped);
+            let ending = ended(command, reaped.status, usage.cpu);
+            return Ok((ending, usage));
+        }
         let watch = self.watch(&started, start + command.limits.wall)?;
         let crowded = match &mut self.watchdog {
             Some(watchdog) => watchdog.is_crowded().step("watchdog")?,
@@ -239,25 +269,11 @@ impl<'a> Runner<'a> {
             }
         }
         let reaped = sys::wait_for(started.pid).step("wait")?;
-        let usage = Usage {
-            wall: start.elapsed(),
-            cpu: duration(reaped.user) + duration(reaped.system),
-            peak_memory: u64::try_from(reaped.peak_kib).unwrap_or(0) << 10,
-        };
+        let usage = usage(start, &reaped);
         let ending = match watch {
             Watch::Forced(ending) => ending,
             Watch::Ended if crowded && reaped.status != 0 => Ending::Limited(Limit::Processes),
-            Watch::Ended if libc::WIFSIGNALED(reaped.status) => {
-                let signal = libc::WTERMSIG(reaped.status);
-                let spent = usage.cpu >= command.limits.cpu;
-                match signal {
-                    libc::SIGXCPU => Ending::Limited(Limit::CpuTime),
-                    libc::SIGKILL if spent => Ending::Limited(Limit::CpuTime),
-                    libc::SIGXFSZ => Ending::Limited(Limit::Disk),
-                    signal => Ending::Signaled(signal),
-                }
-            }
-            Watch::Ended => Ending::Exited(libc::WEXITSTATUS(reaped.status)),
+            Watch::Ended => ended(command, reaped.status, usage.cpu),
         };
         Ok((ending, usage))
     }
@@ -340,6 +356,28 @@ impl<'a> Runner<'a> {
             Err(CollectError::TooMuch) => Ok((Ending::Limited(Limit::Disk), usage, Vec::new())),
             Err(CollectError::Io(error)) => Err(error).step("collect"),
         }
+    }
+}
+
+fn usage(start: Instant, reaped: &sys::Reaped) -> Usage {
+    Usage {
+        wall: start.elapsed(),
+        cpu: duration(reaped.user) + duration(reaped.system),
+        peak_memory: u64::try_from(reaped.peak_kib).unwrap_or(0) << 10,
+    }
+}
+
+/// How a command ended that nobody else did.
+fn ended(command: &Command, status: i32, cpu: Duration) -> Ending {
+    if !libc::WIFSIGNALED(status) {
+        return Ending::Exited(libc::WEXITSTATUS(status));
+    }
+    let spent = cpu >= command.limits.cpu;
+    match libc::WTERMSIG(status) {
+        libc::SIGXCPU => Ending::Limited(Limit::CpuTime),
+        libc::SIGKILL if spent => Ending::Limited(Limit::CpuTime),
+        libc::SIGXFSZ => Ending::Limited(Limit::Disk),
+        signal => Ending::Signaled(signal),
     }
 }
 

@@ -199,6 +199,32 @@ pub enum Limit {
     Disk,
 }
 
+/// Programs and libraries whose breakpoints are watched while commands run. Only for programs that are trusted not to
+/// look for a tracer: what is found is what they execute while somebody looks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trace {
+    /// The files.
+    pub objects: Vec<Traced>,
+}
+
+/// A file in which instructions were replaced by breakpoints (the byte `0xCC`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Traced {
+    /// Absolute path inside the sandbox, without links: the file that is executed or loaded.
+    pub at: PathBuf,
+    /// Absolute path inside the sandbox of the same file without breakpoints, readable.
+    pub original: PathBuf,
+}
+
+/// A breakpoint that a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Executed {
+    /// Which of [`Trace::objects`].
+    pub object: u32,
+    /// Where in its file, in bytes.
+    pub offset: u64,
+}
+
 /// What a command used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
@@ -219,4 +245,6 @@ pub struct Outcome {
     pub usage: Usage,
     /// Collected regular files, sorted by path. Links and special files are not followed and not here.
     pub files: Vec<File>,
+    /// The breakpoints that it came to, sorted; empty where nothing is traced.
+    pub executed: Vec<Executed>,
 }

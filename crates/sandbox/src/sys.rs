@@ -150,21 +150,35 @@ pub(crate) struct Reaped {
 
 /// Waits for one child and returns its status and resource usage.
 pub(crate) fn wait_for(pid: i32) -> io::Result<Reaped> {
+    wait(pid, 0).map(|(_, reaped)| reaped)
+}
+
+/// Waits for the end or the stop of any child and of any thread that is traced; `None` when there is none left.
+pub(crate) fn wait_for_any() -> io::Result<Option<(i32, Reaped)>> {
+    match wait(-1, libc::__WALL) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn wait(pid: i32, options: i32) -> io::Result<(i32, Reaped)> {
     let mut status = 0;
     // Needed: std and rustix have no wait4. Sound: zeroed is a valid rusage, both pointers are live.
     // SAFETY: see above.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     loop {
         // SAFETY: as above.
-        let result = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+        let result = unsafe { libc::wait4(pid, &raw mut status, options, &raw mut usage) };
         match check(result.into()) {
             Ok(_) => {
-                return Ok(Reaped {
+                let reaped = Reaped {
                     status,
                     user: usage.ru_utime,
                     system: usage.ru_stime,
                     peak_kib: usage.ru_maxrss,
-                });
+                };
+                return Ok((result, reaped));
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -10,7 +10,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::spec::{Command, Ending, File, Spec, Usage};
+use crate::spec::{Command, Ending, Executed, File, Spec, Trace, Usage};
 
 /// From the owner, while the place is built; the keeper listens.
 #[derive(Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub(crate) enum Plan {
         spec: Box<Spec>,
         /// Whether memory and processes must be watched, because no control group holds them.
         watch: bool,
+        /// What of the commands is to be traced.
+        trace: Option<Trace>,
     },
     /// The user and group maps are written.
     Mapped,
@@ -56,6 +58,7 @@ pub(crate) enum Answer {
     Ended {
         ending: Ending,
         usage: Usage,
+        executed: Vec<Executed>,
         files: Vec<FileHeader>,
     },
 }

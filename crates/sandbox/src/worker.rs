@@ -16,7 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::cgroup::{Events, Group};
 use crate::keeper::KEEPER_NAME;
-use crate::spec::{Command, Ending, Limit, Outcome, Spec};
+use crate::spec::{Command, Ending, Limit, Outcome, Spec, Syscalls, Trace};
 use crate::wire::{self, Answer, Order, Plan};
 use crate::{INNER_ID, OUTER_ID_WHEN_ROOT, sys};
 
@@ -119,6 +119,24 @@ impl Worker {
     /// [`Error::NoNamespaces`] when the machine does not allow it, [`Error::Build`] when a file that
     /// `spec` names is missing or a step fails.
     pub fn start(spec: &Spec) -> Result<Self, Error> {
+        Self::start_with(spec, None)
+    }
+
+    /// As [`Worker::start`], for commands that are stopped at each breakpoint once, which counts in
+    /// [`Outcome::executed`]. Commands have the system calls of [`Syscalls::Tools`], and no limit of wall time: only
+    /// programs that are known to end are traced.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn start_tracing(spec: &Spec, trace: Trace) -> Result<Self, Error> {
+        let spec = Spec {
+            syscalls: Syscalls::Tools,
+            ..spec.clone()
+        };
+        Self::start_with(&spec, Some(trace))
+    }
+
+    fn start_with(spec: &Spec, trace: Option<Trace>) -> Result<Self, Error> {
         let (socket, theirs) = UnixStream::pair().map_err(io_error("socket pair"))?;
         let own;
         let program = match WORKER_PROGRAM.get() {
@@ -154,6 +172,7 @@ impl Worker {
         worker.send(&Plan::Build {
             spec: Box::new(spec.clone()),
             watch: worker.group.is_none(),
+            trace,
         })?;
         worker.expect_setup(|message| matches!(message, Answer::Unshared))?;
         worker.write_maps()?;
@@ -390,6 +409,7 @@ impl Running<'_> {
             Answer::Ended {
                 ending,
                 usage,
+                executed,
                 files,
             } => {
                 let files = wire::receive_files(&self.worker.socket, files)
@@ -399,6 +419,7 @@ impl Running<'_> {
                     ending,
                     usage,
                     files,
+                    executed,
                 })
             }
             Answer::Broken { step, error, .. } => Err(Error::Broken { step, error }),

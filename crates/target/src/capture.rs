@@ -34,7 +34,7 @@ pub const CONDITIONS: [Conditions; 3] = [
 ];
 
 /// How every message of a guard begins.
-const GUARD_SPEAKS: &[u8] = b"oracle: the guard";
+pub(crate) const GUARD_SPEAKS: &[u8] = b"oracle: the guard";
 
 /// A drawn case that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -171,7 +171,19 @@ pub(crate) fn observe_inputs(
     conditions: Conditions,
 ) -> Result<Observed, sandbox::Error> {
     let command = case_command(program, target, inputs, conditions);
-    let captured = worker.run(&command, &inputs.stdin.0)?;
+    Ok(observe_command(worker, &command, &inputs.stdin.0)?.0)
+}
+
+/// Runs a case's command; with it come the breakpoints at which it stopped, where they are traced.
+///
+/// # Errors
+/// As [`observe`].
+pub(crate) fn observe_command(
+    worker: &mut Worker,
+    command: &Command,
+    stdin: &[u8],
+) -> Result<(Observed, Vec<sandbox::Executed>), sandbox::Error> {
+    let captured = worker.run(command, stdin)?;
     let files = captured.outcome.files.into_iter().filter_map(|file| {
         let path = file
             .path
@@ -181,11 +193,12 @@ pub(crate) fn observe_inputs(
             .to_owned();
         Some((path, file.bytes))
     });
-    Ok(Observed {
+    let observed = Observed {
         ending: captured.outcome.ending,
         stdout: captured.stdout,
         stderr: captured.stderr,
         files: files.collect(),
         usage: captured.outcome.usage,
-    })
+    };
+    Ok((observed, captured.outcome.executed))
 }

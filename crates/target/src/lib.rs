@@ -21,6 +21,7 @@ pub mod draw;
 mod error;
 mod execute;
 mod expand;
+pub mod fairness;
 mod family;
 mod fixtures;
 mod json;
@@ -36,6 +37,7 @@ mod source;
 pub mod spec;
 pub mod split;
 mod store;
+pub mod strength;
 mod text;
 
 pub use bytes::{Bytes, Digest};
