@@ -16,7 +16,7 @@ pub mod record;
 mod run;
 mod stage;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +35,8 @@ use self::stage::{Copies, Part};
 const ASKED_OF_ALL: usize = 60;
 /// Other kinds than jumps have this part of the sample each.
 const OTHER_KINDS: usize = 4;
+/// Conditions with breakpoints in the first round. Each executed one costs a case two switches between processes.
+const ROUND: usize = 8_000;
 /// How many cases a surviving mutant names of each split.
 const EXAMPLES: usize = 5;
 
@@ -142,6 +144,8 @@ pub enum Progress {
 struct Condition<'a> {
     part: usize,
     site: &'a Site,
+    /// Its place in the order of drawing.
+    rank: usize,
     /// Cases that execute it, by number: the visible ones come first.
     cases: Vec<usize>,
     groups: Vec<Group>,
@@ -186,13 +190,33 @@ pub fn measure(
         cover::baseline(spec, &prepared, &sandbox, &hidden, means, progress)?
     };
     let cases: Vec<&Case> = tests.visible.iter().chain(&tests.hidden).collect();
-    let coverage = cover::cover(spec, &prepared, &parts, &copies, &cases, means, progress)?;
     let first_hidden = tests.visible.len();
-    let conditions = conditions(&parts, &coverage.executed);
+    let mut draw = Draw::new(&parts, options);
+    let mut coverage = cover::Coverage {
+        executed: vec![Vec::new(); cases.len()],
+        disturbed: BTreeSet::new(),
+    };
+    let conditions = loop {
+        let planted = draw.next();
+        cover::cover(
+            spec,
+            &prepared,
+            &parts,
+            &planted,
+            &cases,
+            &mut coverage,
+            means,
+            progress,
+        )?;
+        let conditions = conditions(&parts, &coverage.executed, &draw);
+        if draw.is_done() || is_enough(&conditions, options) {
+            break conditions;
+        }
+    };
     if conditions.is_empty() {
         return Err(Error::NothingExecuted(spec.name.clone()));
     }
-    let sample = sample(&conditions, &parts, options);
+    let sample = sample(&conditions, options);
     let mut asked = 0;
     let mutants: Vec<Mutant<'_>> = sample
         .iter()
@@ -256,7 +280,13 @@ pub fn measure(
             .collect(),
         executed: Kind::ALL
             .into_iter()
-            .map(|kind| (kind, reached(&conditions, kind, first_hidden)))
+            .map(|kind| {
+                let reached = Reached {
+                    examined: draw.examined(&parts, kind),
+                    ..reached(&conditions, kind, first_hidden)
+                };
+                (kind, reached)
+            })
             .collect(),
         strength,
         families: families(&tried, &mutants, &hidden),
@@ -272,8 +302,81 @@ fn count_kinds(kinds: impl Iterator<Item = Kind>) -> BTreeMap<Kind, usize> {
     counts
 }
 
-/// The conditions that at least one case executes, and to which groups each belongs.
-fn conditions<'a>(parts: &'a [Part], executed: &[Vec<u32>]) -> Vec<Condition<'a>> {
+/// The order in which conditions are examined, and how far the examination has come.
+///
+/// The order is that of a hash over seed, file and place: it depends neither on the cases nor on what else is executed, so
+/// that two measurements before and after a change of the families draw alike. What is executed among the first
+/// conditions of the order is a random sample of all that is executed.
+struct Draw {
+    /// The place of each condition in the order, by its number.
+    rank: Vec<usize>,
+    /// The program's own conditions, in this order, of which the first are examined in the first round.
+    own_first: Vec<bool>,
+    /// How many of the order are examined.
+    done: usize,
+    step: usize,
+}
+
+impl Draw {
+    fn new(parts: &[Part], options: Options) -> Self {
+        let mut order: Vec<(Digest, usize, bool)> = Vec::new();
+        for part in parts {
+            for site in &part.object.sites {
+                let key = format!("{} {} {}", options.seed, part.digest, site.offset);
+                let own = part.object.names.is_own(site.address) == Some(true);
+                order.push((Digest::of(key.as_bytes()), order.len(), own));
+            }
+        }
+        let count = order.len();
+        order.sort_unstable();
+        let (mut rank, mut own_first) = (vec![0; count], vec![false; count]);
+        let mut own_left = ROUND;
+        for (place, (_, number, own)) in order.into_iter().enumerate() {
+            rank[number] = place;
+            if own && own_left > 0 {
+                own_left -= 1;
+                own_first[number] = true;
+            }
+        }
+        Draw {
+            rank,
+            own_first,
+            done: 0,
+            step: ROUND,
+        }
+    }
+
+    /// Marks what is to be examined next.
+    fn next(&mut self) -> Vec<bool> {
+        let (first, from) = (self.done == 0, self.done);
+        self.done = (self.done + self.step).min(self.rank.len());
+        // What is rare takes many rounds; a round costs as much for its cases as for its stops.
+        self.step *= 2;
+        let wanted = |number: usize| {
+            let rank = self.rank[number];
+            let now = (from..self.done).contains(&rank);
+            match first {
+                true => now || self.own_first[number],
+                false => now && !self.own_first[number],
+            }
+        };
+        (0..self.rank.len()).map(wanted).collect()
+    }
+
+    fn is_done(&self) -> bool {
+        self.done == self.rank.len()
+    }
+
+    fn examined(&self, parts: &[Part], kind: Kind) -> usize {
+        let sites = parts.iter().flat_map(|part| &part.object.sites);
+        let ranks = self.rank.iter().zip(sites);
+        let of = |(rank, site): &(&usize, &Site)| **rank < self.done && site.kind == kind;
+        ranks.filter(of).count()
+    }
+}
+
+/// The conditions that at least one case executes, in the order of drawing, and to which groups each belongs.
+fn conditions<'a>(parts: &'a [Part], executed: &[Vec<u32>], draw: &Draw) -> Vec<Condition<'a>> {
     let mut conditions: Vec<Condition<'a>> = parts
         .iter()
         .enumerate()
@@ -281,28 +384,55 @@ fn conditions<'a>(parts: &'a [Part], executed: &[Vec<u32>]) -> Vec<Condition<'a>
             of.object.sites.iter().map(move |site| Condition {
                 part,
                 site,
+                rank: 0,
                 cases: Vec::new(),
                 groups: Vec::new(),
             })
         })
         .collect();
+    for (condition, &rank) in conditions.iter_mut().zip(&draw.rank) {
+        condition.rank = rank;
+    }
     for (case, sites) in executed.iter().enumerate() {
         for &site in sites {
             conditions[site as usize].cases.push(case);
         }
     }
     conditions.retain(|condition| !condition.cases.is_empty());
+    conditions.sort_by_key(|condition| condition.rank);
     for condition in &mut conditions {
-        condition.groups.push(Group::All);
-        if condition.cases.len() < executed.len() {
-            condition.groups.push(Group::Some);
-            let names = &parts[condition.part].object.names;
-            if names.is_own(condition.site.address) == Some(true) {
-                condition.groups.push(Group::Own);
-            }
-        }
+        let in_order = condition.rank < draw.done;
+        let by_some = condition.cases.len() < executed.len();
+        let names = &parts[condition.part].object.names;
+        let own = by_some && names.is_own(condition.site.address) == Some(true);
+        let groups = [
+            (in_order, Group::All),
+            (in_order && by_some, Group::Some),
+            (own, Group::Own),
+        ];
+        condition.groups = groups
+            .into_iter()
+            .filter_map(|(belongs, group)| belongs.then_some(group))
+            .collect();
     }
     conditions
+}
+
+fn wanted(kind: Kind, options: Options) -> usize {
+    match kind {
+        Kind::Jump => options.sample,
+        _ => options.sample.div_ceil(OTHER_KINDS),
+    }
+}
+
+/// Whether a sample can be drawn of every kind.
+fn is_enough(conditions: &[Condition<'_>], options: Options) -> bool {
+    Kind::ALL.into_iter().all(|kind| {
+        let of = |condition: &&Condition<'_>| {
+            condition.site.kind == kind && condition.groups.contains(&Group::Some)
+        };
+        conditions.iter().filter(of).count() >= wanted(kind, options)
+    })
 }
 
 fn reached(conditions: &[Condition<'_>], kind: Kind, first_hidden: usize) -> Reached {
@@ -313,6 +443,7 @@ fn reached(conditions: &[Condition<'_>], kind: Kind, first_hidden: usize) -> Rea
         conditions.iter().filter(wanted).count()
     };
     Reached {
+        examined: 0,
         all: of(Group::All),
         some: of(Group::Some),
         own: of(Group::Own),
@@ -320,6 +451,7 @@ fn reached(conditions: &[Condition<'_>], kind: Kind, first_hidden: usize) -> Rea
             .iter()
             .filter(|condition| {
                 condition.site.kind == kind
+                    && condition.groups.contains(&Group::All)
                     && condition.cases.iter().any(|&case| case >= first_hidden)
             })
             .count(),
@@ -327,36 +459,19 @@ fn reached(conditions: &[Condition<'_>], kind: Kind, first_hidden: usize) -> Rea
 }
 
 /// Draws, for each kind and group, as many conditions as wanted, each with the groups that it was drawn for.
-///
-/// The order is that of a hash over seed, file and place: it depends neither on the cases nor on what else is executed, so
-/// that two measurements before and after a change of the families draw alike.
 fn sample<'a>(
     conditions: &'a [Condition<'a>],
-    parts: &[Part],
     options: Options,
 ) -> Vec<(&'a Condition<'a>, Vec<Group>)> {
-    let mut order: Vec<(Digest, &Condition<'_>)> = conditions
-        .iter()
-        .map(|condition| {
-            let digest = &parts[condition.part].digest;
-            let key = format!("{} {digest} {}", options.seed, condition.site.offset);
-            (Digest::of(key.as_bytes()), condition)
-        })
-        .collect();
-    order.sort_by_key(|(digest, _)| *digest);
     let mut drawn: BTreeMap<(Kind, Group), usize> = BTreeMap::new();
     let mut sample = Vec::new();
-    for (_, condition) in order {
+    for condition in conditions {
         let kind = condition.site.kind;
-        let wanted = match kind {
-            Kind::Jump => options.sample,
-            _ => options.sample.div_ceil(OTHER_KINDS),
-        };
         let mut groups = condition.groups.clone();
         groups.retain(|&group| {
             let count = drawn.entry((kind, group)).or_default();
             *count += 1;
-            *count <= wanted
+            *count <= wanted(kind, options)
         });
         if !groups.is_empty() {
             sample.push((condition, groups));

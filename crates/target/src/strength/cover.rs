@@ -1,6 +1,6 @@
 //! Which conditions each case executes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use sandbox::{Conditions, Worker};
@@ -12,24 +12,32 @@ use crate::execute::{case_command, observe_command};
 use crate::reference::Prepared;
 use crate::{Case, Spec};
 
+/// Longest time that a case may take under breakpoints. The reference itself is known to end.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// What the cases execute.
 pub(super) struct Coverage {
-    /// For each case the conditions that it executes, as numbers, in order. Conditions are numbered through all parts.
+    /// For each case the conditions that it executes, as numbers. Conditions are numbered through all parts.
     pub(super) executed: Vec<Vec<u32>>,
     /// Cases that answered otherwise while they were traced, by number.
-    pub(super) disturbed: Vec<usize>,
+    pub(super) disturbed: BTreeSet<usize>,
 }
 
-/// Runs every case once, under breakpoints.
+/// Runs every case once, with breakpoints at the conditions whose numbers are marked, and adds to what is known.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller, which has all of them at hand"
+)]
 pub(super) fn cover(
     spec: &Spec,
     prepared: &Prepared,
     parts: &[Part],
-    copies: &Copies,
+    planted: &[bool],
     cases: &[&Case],
+    coverage: &mut Coverage,
     means: &Means<'_>,
     progress: &(dyn Fn(Progress) + Sync),
-) -> Result<Coverage, Error> {
+) -> Result<(), Error> {
     let mut numbers: Vec<HashMap<u64, u32>> = Vec::new();
     let mut number = 0;
     for part in parts {
@@ -39,7 +47,9 @@ pub(super) fn cover(
         });
         numbers.push(sites.collect());
     }
-    let (sandbox, trace) = copies.traced(spec, prepared, parts, means)?;
+    // Of its own, since a file is not written anew while a worker may still execute it.
+    let copies = Copies::new(&[])?;
+    let (sandbox, trace) = copies.traced(spec, prepared, parts, planted, means)?;
     let found = in_parallel(
         means,
         cases.len(),
@@ -47,31 +57,27 @@ pub(super) fn cover(
         |_| Ok(Worker::start_tracing(&sandbox, trace.clone())?),
         |worker, index| {
             let case = cases[index];
-            let command =
-                case_command(&prepared.program, spec, &case.inputs, Conditions::default());
+            let conditions = Conditions::default();
+            let mut command = case_command(&prepared.program, spec, &case.inputs, conditions);
+            command.limits.wall = PATIENCE;
             let (observed, executed) = observe_command(worker, &command, &case.inputs.stdin.0)?;
-            let mut sites: Vec<u32> = executed
+            let sites: Vec<u32> = executed
                 .iter()
                 .filter_map(|executed| {
                     let of = numbers.get(executed.object as usize)?;
                     of.get(&executed.offset).copied()
                 })
                 .collect();
-            sites.sort_unstable();
             Ok((sites, noticed(case, &observed).is_some()))
         },
     )?;
-    let mut coverage = Coverage {
-        executed: Vec::new(),
-        disturbed: Vec::new(),
-    };
     for (index, (sites, disturbed)) in found.into_iter().enumerate() {
-        coverage.executed.push(sites);
+        coverage.executed[index].extend(sites);
         if disturbed {
-            coverage.disturbed.push(index);
+            coverage.disturbed.insert(index);
         }
     }
-    Ok(coverage)
+    Ok(())
 }
 
 /// Runs every hidden case once, unchanged: how long each takes. It must give what it expects.

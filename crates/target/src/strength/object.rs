@@ -115,11 +115,13 @@ impl Object {
         })
     }
 
-    /// The file with a breakpoint at each instruction that can be changed.
-    pub fn planted(&self) -> Vec<u8> {
+    /// The file with a breakpoint at each instruction that is wanted, by its number among [`Object::sites`].
+    pub fn planted(&self, wanted: impl Fn(usize) -> bool) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
-        for site in &self.sites {
-            bytes[site.offset as usize] = BREAKPOINT;
+        for (number, site) in self.sites.iter().enumerate() {
+            if wanted(number) {
+                bytes[site.offset as usize] = BREAKPOINT;
+            }
         }
         bytes
     }
@@ -240,7 +242,7 @@ mod tests {
             assert!(object.sites.iter().any(|site| site.kind == kind));
         }
         assert!(object.needed.iter().any(|name| name.starts_with("libc.so")));
-        let planted = object.planted();
+        let planted = object.planted(|_| true);
         let changed: Vec<u64> = (0..planted.len())
             .filter(|&index| planted[index] != object.bytes[index])
             .map(|index| index as u64)

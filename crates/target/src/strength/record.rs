@@ -129,14 +129,16 @@ pub struct ObjectRow {
     pub conditions: BTreeMap<Kind, usize>,
 }
 
-/// Conditions that cases execute.
+/// Conditions that cases execute, of those that were examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reached {
+    /// Conditions that had breakpoints: a random part of a large program's, all of a small one's.
+    pub examined: usize,
     /// [`Group::All`].
     pub all: usize,
     /// [`Group::Some`].
     pub some: usize,
-    /// [`Group::Own`].
+    /// [`Group::Own`], of all that were examined for it; these may be more than the others, since they are rarer.
     pub own: usize,
     /// Those of [`Group::All`] that a hidden case executes.
     pub by_hidden: usize,

@@ -192,13 +192,14 @@ impl Copies {
         sandbox
     }
 
-    /// The same with breakpoints in the files, and without the guard, since nobody can look into a process that the guard
+    /// The same with breakpoints in the files, at the conditions whose numbers are marked, and without the guard, since nobody can look into a process that the guard
     /// has closed.
     pub(super) fn traced(
         &self,
         spec: &Spec,
         prepared: &Prepared,
         parts: &[Part],
+        planted: &[bool],
         means: &Means<'_>,
     ) -> Result<(sandbox::Spec, sandbox::Trace), Error> {
         let mut sandbox = capture_sandbox(spec, &prepared.image.root, means.guard);
@@ -210,8 +211,11 @@ impl Copies {
         let mut trace = sandbox::Trace {
             objects: Vec::new(),
         };
+        let mut before = 0;
         for (index, part) in parts.iter().enumerate() {
-            let planted = self.write(&format!("planted-{index}"), &part.object.planted(), 0o555)?;
+            let bytes = part.object.planted(|number| planted[before + number]);
+            before += part.object.sites.len();
+            let planted = self.write(&format!("planted-{index}"), &bytes, 0o555)?;
             let whole = self.write(&format!("whole-{index}"), &part.object.bytes, 0o444)?;
             let original = PathBuf::from(format!("/original-{index}"));
             sandbox.mounts.push(mount(planted, &part.at));
