@@ -217,12 +217,19 @@ pub fn measure(
         return Err(Error::NothingExecuted(spec.name.clone()));
     }
     let sample = sample(&conditions, options);
+    let has_own = sample
+        .iter()
+        .any(|(_, groups)| groups.contains(&Group::Own));
+    let told_by = match has_own {
+        true => Group::Own,
+        false => Group::Some,
+    };
     let mut asked = 0;
     let mutants: Vec<Mutant<'_>> = sample
         .iter()
         .map(|(condition, groups)| {
-            let some = groups.contains(&Group::Some) && condition.site.kind == Kind::Jump;
-            asked += usize::from(some);
+            let wanted = groups.contains(&told_by) && condition.site.kind == Kind::Jump;
+            asked += usize::from(wanted);
             Mutant {
                 part: condition.part,
                 site: condition.site,
@@ -231,7 +238,7 @@ pub fn measure(
                     .iter()
                     .filter_map(|case| case.checked_sub(first_hidden))
                     .collect(),
-                all_families: some && asked <= ASKED_OF_ALL,
+                all_families: wanted && asked <= ASKED_OF_ALL,
             }
         })
         .collect();
