@@ -5,11 +5,13 @@
 //! no case notices is one that a submission may get wrong and still count as solved.
 //!
 //! - [`object`] finds conditions, and what one byte makes of them;
+//! - `draw` says in which order they are examined, and draws the sample;
 //! - `cover` finds out by breakpoints which cases execute them;
 //! - `run` tries changed copies in the sandbox in which expected output was captured;
 //! - [`record`] is what is published.
 
 mod cover;
+mod draw;
 pub mod names;
 pub mod object;
 pub mod record;
@@ -25,7 +27,8 @@ use crate::capture::CaptureError;
 use crate::reference::prepare;
 use crate::{Case, Digest, Target};
 
-use self::object::{Kind, Site};
+use self::draw::{Condition, Draw, conditions, is_enough, sample};
+use self::object::Kind;
 use self::record::{Counted, FamilyRow, Group, MutantRow, ObjectRow, Reached, Record};
 pub use self::run::Outcome;
 use self::run::{Bench, Mutant, Tried};
@@ -33,10 +36,6 @@ use self::stage::{Copies, Part};
 
 /// How many mutants of a sample are asked which of all families notice them.
 const ASKED_OF_ALL: usize = 60;
-/// Other kinds than jumps have this part of the sample each.
-const OTHER_KINDS: usize = 4;
-/// Conditions with breakpoints in the first round. Each executed one costs a case two switches between processes.
-const ROUND: usize = 8_000;
 /// How many cases a surviving mutant names of each split.
 const EXAMPLES: usize = 5;
 
@@ -138,17 +137,6 @@ pub enum Progress {
     Baseline(u64, u64),
     /// So many mutants of so many have been tried.
     Mutants(u64, u64),
-}
-
-/// A condition among those of all parts.
-struct Condition<'a> {
-    part: usize,
-    site: &'a Site,
-    /// Its place in the order of drawing.
-    rank: usize,
-    /// Cases that execute it, by number: the visible ones come first.
-    cases: Vec<usize>,
-    groups: Vec<Group>,
 }
 
 /// Measures a target's strength. Nothing is written.
@@ -309,139 +297,6 @@ fn count_kinds(kinds: impl Iterator<Item = Kind>) -> BTreeMap<Kind, usize> {
     counts
 }
 
-/// The order in which conditions are examined, and how far the examination has come.
-///
-/// The order is that of a hash over seed, file and place: it depends neither on the cases nor on what else is executed, so
-/// that two measurements before and after a change of the families draw alike. What is executed among the first
-/// conditions of the order is a random sample of all that is executed.
-struct Draw {
-    /// The place of each condition in the order, by its number.
-    rank: Vec<usize>,
-    /// The program's own conditions, in this order, of which the first are examined in the first round.
-    own_first: Vec<bool>,
-    /// How many of the order are examined.
-    done: usize,
-    step: usize,
-}
-
-impl Draw {
-    fn new(parts: &[Part], options: Options) -> Self {
-        let mut order: Vec<(Digest, usize, bool)> = Vec::new();
-        for part in parts {
-            for site in &part.object.sites {
-                let key = format!("{} {} {}", options.seed, part.digest, site.offset);
-                let own = part.object.names.is_own(site.address) == Some(true);
-                order.push((Digest::of(key.as_bytes()), order.len(), own));
-            }
-        }
-        let count = order.len();
-        order.sort_unstable();
-        let (mut rank, mut own_first) = (vec![0; count], vec![false; count]);
-        let mut own_left = ROUND;
-        for (place, (_, number, own)) in order.into_iter().enumerate() {
-            rank[number] = place;
-            if own && own_left > 0 {
-                own_left -= 1;
-                own_first[number] = true;
-            }
-        }
-        Draw {
-            rank,
-            own_first,
-            done: 0,
-            step: ROUND,
-        }
-    }
-
-    /// Marks what is to be examined next.
-    fn next(&mut self) -> Vec<bool> {
-        let (first, from) = (self.done == 0, self.done);
-        self.done = (self.done + self.step).min(self.rank.len());
-        // What is rare takes many rounds; a round costs as much for its cases as for its stops.
-        self.step *= 2;
-        let wanted = |number: usize| {
-            let rank = self.rank[number];
-            let now = (from..self.done).contains(&rank);
-            match first {
-                true => now || self.own_first[number],
-                false => now && !self.own_first[number],
-            }
-        };
-        (0..self.rank.len()).map(wanted).collect()
-    }
-
-    fn is_done(&self) -> bool {
-        self.done == self.rank.len()
-    }
-
-    fn examined(&self, parts: &[Part], kind: Kind) -> usize {
-        let sites = parts.iter().flat_map(|part| &part.object.sites);
-        let ranks = self.rank.iter().zip(sites);
-        let of = |(rank, site): &(&usize, &Site)| **rank < self.done && site.kind == kind;
-        ranks.filter(of).count()
-    }
-}
-
-/// The conditions that at least one case executes, in the order of drawing, and to which groups each belongs.
-fn conditions<'a>(parts: &'a [Part], executed: &[Vec<u32>], draw: &Draw) -> Vec<Condition<'a>> {
-    let mut conditions: Vec<Condition<'a>> = parts
-        .iter()
-        .enumerate()
-        .flat_map(|(part, of)| {
-            of.object.sites.iter().map(move |site| Condition {
-                part,
-                site,
-                rank: 0,
-                cases: Vec::new(),
-                groups: Vec::new(),
-            })
-        })
-        .collect();
-    for (condition, &rank) in conditions.iter_mut().zip(&draw.rank) {
-        condition.rank = rank;
-    }
-    for (case, sites) in executed.iter().enumerate() {
-        for &site in sites {
-            conditions[site as usize].cases.push(case);
-        }
-    }
-    conditions.retain(|condition| !condition.cases.is_empty());
-    conditions.sort_by_key(|condition| condition.rank);
-    for condition in &mut conditions {
-        let in_order = condition.rank < draw.done;
-        let by_some = condition.cases.len() < executed.len();
-        let names = &parts[condition.part].object.names;
-        let own = by_some && names.is_own(condition.site.address) == Some(true);
-        let groups = [
-            (in_order, Group::All),
-            (in_order && by_some, Group::Some),
-            (own, Group::Own),
-        ];
-        condition.groups = groups
-            .into_iter()
-            .filter_map(|(belongs, group)| belongs.then_some(group))
-            .collect();
-    }
-    conditions
-}
-
-fn wanted(kind: Kind, options: Options) -> usize {
-    match kind {
-        Kind::Jump => options.sample,
-        _ => options.sample.div_ceil(OTHER_KINDS),
-    }
-}
-
-/// Whether a sample can be drawn of every kind.
-fn is_enough(conditions: &[Condition<'_>], options: Options) -> bool {
-    Kind::ALL.into_iter().all(|kind| {
-        let of = |condition: &&Condition<'_>| {
-            condition.site.kind == kind && condition.groups.contains(&Group::Some)
-        };
-        conditions.iter().filter(of).count() >= wanted(kind, options)
-    })
-}
-
 fn reached(conditions: &[Condition<'_>], kind: Kind, first_hidden: usize) -> Reached {
     let of = |group: Group| {
         let wanted = |condition: &&Condition<'_>| {
@@ -463,28 +318,6 @@ fn reached(conditions: &[Condition<'_>], kind: Kind, first_hidden: usize) -> Rea
             })
             .count(),
     }
-}
-
-/// Draws, for each kind and group, as many conditions as wanted, each with the groups that it was drawn for.
-fn sample<'a>(
-    conditions: &'a [Condition<'a>],
-    options: Options,
-) -> Vec<(&'a Condition<'a>, Vec<Group>)> {
-    let mut drawn: BTreeMap<(Kind, Group), usize> = BTreeMap::new();
-    let mut sample = Vec::new();
-    for condition in conditions {
-        let kind = condition.site.kind;
-        let mut groups = condition.groups.clone();
-        groups.retain(|&group| {
-            let count = drawn.entry((kind, group)).or_default();
-            *count += 1;
-            *count <= wanted(kind, options)
-        });
-        if !groups.is_empty() {
-            sample.push((condition, groups));
-        }
-    }
-    sample
 }
 
 fn rows(

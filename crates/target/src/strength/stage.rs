@@ -241,6 +241,8 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -257,5 +259,41 @@ mod tests {
         assert_eq!(without_rebuild("1.7.1-6+deb13u1"), "1.7.1-6+deb13u1");
         assert_eq!(without_rebuild("0.7.1-1+b9"), "0.7.1-1");
         assert_eq!(without_rebuild("1.0+b"), "1.0");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn a_change_is_one_byte_of_the_file_and_can_be_undone(choice in any::<prop::sample::Index>(), planted in any::<u64>()) {
+            let bytes = fs::read(std::env::current_exe().unwrap()).unwrap();
+            let part = Part {
+                at: "/test".into(),
+                digest: Digest::of(b""),
+                object: Object::read(bytes.clone()).unwrap(),
+            };
+            let site = *choice.get(&part.object.sites);
+            let copies = Copies::new(std::slice::from_ref(&part)).unwrap();
+            let file = copies.directory.path().join("changed-0");
+            copies.change(0, &part, &site, false).unwrap();
+            let changed = fs::read(&file).unwrap();
+            let different: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != changed[at]).collect();
+            prop_assert_eq!(different, [site.at as usize]);
+            prop_assert_eq!(changed[site.at as usize], site.byte);
+            copies.change(0, &part, &site, true).unwrap();
+            prop_assert!(fs::read(&file).unwrap() == bytes);
+
+            let wanted = |number: usize| planted >> (number % 64) & 1 == 1;
+            let with_breakpoints = part.object.planted(wanted);
+            let different: Vec<u64> = (0..bytes.len())
+                .filter(|&at| bytes[at] != with_breakpoints[at])
+                .map(|at| at as u64)
+                .collect();
+            let expected: Vec<u64> = part.object.sites.iter().enumerate()
+                .filter(|(number, _)| wanted(*number))
+                .map(|(_, site)| site.offset)
+                .collect();
+            prop_assert_eq!(different, expected);
+        }
     }
 }
