@@ -194,7 +194,7 @@ fn change(instruction: &[u8]) -> Option<(Kind, usize, u8)> {
         (0x3C, _) | (0x80 | 0x83, 0x38..=0x3F | 0x78..=0x7F | 0xB8..=0xBF | 0xF8..=0xFF) => {
             let last = instruction.len() - 1;
             let number = instruction[last].cast_signed();
-            let other = number.checked_add(1).unwrap_or(number - 1);
+            let other = number.checked_add(1).unwrap_or_else(|| number - 1);
             Some((Kind::Constant, last, other.cast_unsigned()))
         }
         _ => None,
@@ -220,6 +220,7 @@ mod tests {
             (&[0x0F, 0x94, 0xC0], Some((Kind::Select, 1, 0x95))),
             (&[0x48, 0x0F, 0x4C, 0xC1], Some((Kind::Select, 2, 0x4D))),
             (&[0x3C, 0x7F], Some((Kind::Constant, 1, 0x7E))),
+            (&[0x3C, 0x80], Some((Kind::Constant, 1, 0x81))),
             (&[0x3C, 0xFF], Some((Kind::Constant, 1, 0))),
             (&[0x48, 0x83, 0xF8, 0x01], Some((Kind::Constant, 3, 2))),
             (&[0x80, 0x7F, 0x10, 0x2D], Some((Kind::Constant, 3, 0x2E))),

@@ -266,7 +266,7 @@ mod tests {
 
         #[test]
         fn a_change_is_one_byte_of_the_file_and_can_be_undone(choice in any::<prop::sample::Index>(), planted in any::<u64>()) {
-            let bytes = fs::read(std::env::current_exe().unwrap()).unwrap();
+            let bytes = fs::read("/bin/true").unwrap();
             let part = Part {
                 at: "/test".into(),
                 digest: Digest::of(b""),
