@@ -16,6 +16,9 @@
 //!
 //! Keeper and runner live outside the command's process namespace, so no command can name them.
 //!
+//! A worker that is started with [`Worker::start_tracing`] tells of each command which of the planted breakpoints it came
+//! to; its runner is then the tracer of the command.
+//!
 //! # Architecture invariants
 //!
 //! - This crate knows no targets, models or benchmark words.

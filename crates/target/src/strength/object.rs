@@ -179,7 +179,7 @@ fn find(code: &[u8], offset: u64, address: u64, sites: &mut Vec<Site>) {
 
 /// How an instruction is changed: what, which of its bytes, and to what.
 ///
-/// Conditions come in pairs that differ in the lowest bit of the opcode (Intel's manual, volume 2, appendix B.1.4.7).
+/// Conditions come in pairs that differ in the lowest bit of the opcode (Intel's manual, volume 2, appendix B, on the field `tttn`).
 fn change(instruction: &[u8]) -> Option<(Kind, usize, u8)> {
     let at = instruction.iter().position(
         |byte| !matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x40..=0x4F | 0x64..=0x67 | 0xF2 | 0xF3),

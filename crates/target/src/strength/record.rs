@@ -61,7 +61,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// The rate with its interval (Wilson 1927; exact at both ends where the rate is 0 or 1). `total` is not 0.
+    /// The rate with its interval (Wilson 1927). `total` is not 0.
     pub fn of(killed: usize, total: usize) -> Self {
         let n = total as f64;
         let rate = killed as f64 / n;
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn intervals_are_wilsons() {
-        // From scipy.stats.binomtest(k, n).proportion_ci(method="wilson").
+        // From scipy 1.17.1: binomtest(killed, total).proportion_ci(method="wilson").
         for (killed, total, low, high) in [
             (0, 10, 0.0, 0.2775),
             (10, 10, 0.7225, 1.0),
