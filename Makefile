@@ -62,7 +62,7 @@ test-crash: setup
 	MIRRORCODE_KILLED_RUNS=$${MIRRORCODE_KILLED_RUNS:-1000} nice $(CARGO) test --release --locked -p cli --test kill -- --nocapture --test-threads 1
 
 # Each prints ratios to what a user would have instead, in one run. Quiet machines give steady figures.
-BENCH_PACKAGES := bubblewrap python3 runc
+BENCH_PACKAGES := bubblewrap python3 python3-venv runc
 
 bench: PACKAGES += $(BENCH_PACKAGES)
 bench: setup
@@ -71,6 +71,8 @@ bench: setup
 	$(CARGO) run --release --quiet -p cli --example score_ratio
 	sh benches/oracle.sh target/release/mirrorcode
 	$(CARGO) run --release --quiet -p cli --example soak
+	$(CARGO) build --release --quiet -p run --example turns
+	sh benches/turns.sh target/release/mirrorcode target/release/examples/turns
 
 clean:
 	$(CARGO) clean

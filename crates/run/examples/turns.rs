@@ -1,12 +1,14 @@
 //! What a turn costs besides the model and the tool: a model that answers at once, a tool that does nothing, 1 kB of text
-//! each way, everything recorded. Each line is a run of its own, in a process of its own.
+//! each way, everything recorded. Each line is a run of its own, in a process of its own, and is JSON.
 //!
-//!     cargo run --release -p run --example turns
+//!     cargo run --release -p run --example turns                        # all of them
 //!     cargo run --release -p run --example turns -- 8000 trim
-//!     cargo run --release -p run --example turns -- resume 1000
+//!     cargo run --release -p run --example turns -- 8000 trim DIR       # and leaves the run there
+//!     cargo run --release -p run --example turns -- resume 1024
 //!
 //! Two writes to disk are waited for in a turn (`fdatasync`): the answer before its tool call begins, and what the tool
 //! call gave, with the next call, before that is sent. A tool that changes nothing needs the second alone.
+//! `benches/turns.sh` makes a table of it, beside what another harness takes.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,6 +22,7 @@ use agent::scaffold::{
 use agent::{Error, Ledger};
 use model::{Block, CacheTime, Failure, Reply, Request, Settings, Stop, Thinking, Tool, Usage};
 use run::{Header, Known, Limits, Run};
+use serde_json::json;
 
 const TEXT: usize = 1000;
 
@@ -117,9 +120,16 @@ fn create(dir: &Path) -> Run {
     Run::create(dir, &header, Known::nothing(), Limits::WORKSPACE).expect("a new run")
 }
 
-fn turns(turns: u64, compaction: Compaction, effect: bool) {
+fn turns(turns: u64, how: &str, keep: Option<&Path>) {
     let place = tempfile::tempdir_in(".").expect("a directory here");
-    let dir = place.path().join("run");
+    let dir = match keep {
+        Some(dir) => dir.to_owned(),
+        None => place.path().join("run"),
+    };
+    let (compaction, effect) = match how {
+        "clear" => (Compaction::Clear, true),
+        _ => (Compaction::Trim, how != "pure"),
+    };
     let ledger = Ledger::new(Box::new(create(&dir)));
     let mut tools = Trivial {
         ledger: ledger.clone(),
@@ -139,29 +149,34 @@ fn turns(turns: u64, compaction: Compaction, effect: bool) {
         tools: &mut tools,
         progress: &mut |_| {},
     };
-    let begun = Instant::now();
+    let (begun, used) = (Instant::now(), processor_time());
     let budget = Budget {
         turns: Some(turns),
         ..Budget::default()
     };
     let finish = work(parts, Start::New(budget)).expect("the run goes on");
-    let took = begun.elapsed();
+    let (took, used) = (begun.elapsed(), processor_time() - used);
     assert_eq!(finish, Finish::Budget("turns"));
-    let (journal, blobs) = (size(&dir.join("journal.jsonl")), size(&dir.join("blobs")));
-    let distinct = turns * 2 * TEXT as u64 + 4_000;
-    let mut out = std::io::stdout();
-    let _ = writeln!(
-        out,
-        "{turns:>6} turns{}  {:>7.3} s  {:>6.0} us a turn  {:>5.1} MB peak memory  {:>6.2} MB journal, {:>4.2} MB blobs, {:.2} times \
-         the distinct text",
-        if effect { "" } else { ", no effect" },
-        took.as_secs_f64(),
-        took.as_micros() as f64 / turns as f64,
-        peak() as f64 / 1024.0,
-        journal as f64 / 1e6,
-        blobs as f64 / 1e6,
-        (journal + blobs) as f64 / distinct as f64,
-    );
+    say(&json!({
+        "turns": turns,
+        "how": how,
+        "seconds": took.as_secs_f64(),
+        "processor_seconds": used.as_secs_f64(),
+        "peak_kib": peak(),
+        "journal_bytes": size(&dir.join("journal.jsonl")),
+        "blob_bytes": size(&dir.join("blobs")),
+        "distinct_bytes": turns * 2 * TEXT as u64 + 4_000,
+    }));
+}
+
+fn say(row: &serde_json::Value) {
+    let _ = writeln!(std::io::stdout(), "{row}");
+}
+
+/// Time that processors spent on this process.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// What waiting for the disk costs by itself: appending so many bytes and `fdatasync`, without anything else.
@@ -178,12 +193,8 @@ fn floor(writes: u32) {
             .and_then(|()| file.sync_data())
             .expect("the disk");
     }
-    let _ = writeln!(
-        std::io::stdout(),
-        "{:>6} bare writes of 1.4 kB, each waited for: {:.0} us each",
-        writes,
-        begun.elapsed().as_micros() as f64 / f64::from(writes)
-    );
+    let microseconds = begun.elapsed().as_micros() as f64 / f64::from(writes);
+    say(&json!({ "floor": writes, "bytes": 1400, "microseconds": microseconds }));
 }
 
 /// A long journal, and the time until a run stands where it stood.
@@ -254,13 +265,11 @@ fn resume(megabytes: u64) {
     let past = Past::read(&opened.records()).expect("the record is whole");
     let took = begun.elapsed();
     assert_eq!(past.replies(), 1_000);
-    let _ = writeln!(
-        std::io::stdout(),
-        "a journal of {:.0} MB resumes in {:.2} s, {:.1} MB peak memory",
-        size(&dir.join("journal.jsonl")) as f64 / 1e6,
-        took.as_secs_f64(),
-        peak() as f64 / 1024.0
-    );
+    say(&json!({
+        "resume": size(&dir.join("journal.jsonl")),
+        "seconds": took.as_secs_f64(),
+        "peak_kib": peak(),
+    }));
 }
 
 fn size(path: &Path) -> u64 {
@@ -289,14 +298,8 @@ fn main() {
     match words[..] {
         ["floor", writes] => floor(number(writes) as u32),
         ["resume", megabytes] => resume(number(megabytes)),
-        [count, how] => turns(
-            number(count),
-            match how {
-                "clear" => Compaction::Clear,
-                _ => Compaction::Trim,
-            },
-            how != "pure",
-        ),
+        [count, how] => turns(number(count), how, None),
+        [count, how, dir] => turns(number(count), how, Some(Path::new(dir))),
         _ => {
             for count in ["250", "500", "1000", "2000", "8000"] {
                 again(&["floor", "500"]);
