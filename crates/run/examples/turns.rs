@@ -12,7 +12,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agent::event::{Budget, Content, Event};
@@ -137,10 +137,15 @@ fn turns(turns: u64, how: &str, keep: Option<&Path>) {
         effect,
     };
     let (mut turn, mut sent) = (0, (0, 2_000));
+    let floor = Arc::new(Mutex::new(Floor::new(place.path())));
+    let beside = Arc::clone(&floor);
     let parts = Parts {
         options: options(compaction),
         model: Box::new(move |request: &Request<'_>, _: &mut dyn model::Watch| {
             turn += 1;
+            if turn % 20 == 0 {
+                beside.lock().expect("one thread").measure();
+            }
             answer(turn, request, &mut sent)
         }),
         tariff: Box::new(|_: &Usage| 0),
@@ -155,13 +160,16 @@ fn turns(turns: u64, how: &str, keep: Option<&Path>) {
         ..Budget::default()
     };
     let finish = work(parts, Start::New(budget)).expect("the run goes on");
-    let (took, used) = (begun.elapsed(), processor_time() - used);
+    let floor = floor.lock().expect("one thread");
+    let took = begun.elapsed() - floor.clock;
+    let used = processor_time() - used - floor.processor;
     assert_eq!(finish, Finish::Budget("turns"));
     say(&json!({
         "turns": turns,
         "how": how,
         "seconds": took.as_secs_f64(),
         "processor_seconds": used.as_secs_f64(),
+        "bare_write_seconds": floor.clock.as_secs_f64() / f64::from(floor.writes),
         "peak_kib": peak(),
         "journal_bytes": size(&dir.join("journal.jsonl")),
         "blob_bytes": size(&dir.join("blobs")),
@@ -179,22 +187,42 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// What waiting for the disk costs by itself: appending so many bytes and `fdatasync`, without anything else.
-fn floor(writes: u32) {
-    let place = tempfile::tempdir_in(".").expect("a directory here");
-    let mut file = std::fs::OpenOptions::new()
-        .append(true)
-        .create_new(true)
-        .open(place.path().join("floor"))
-        .expect("a file here");
-    let begun = Instant::now();
-    for _ in 0..writes {
-        file.write_all(&[b'x'; 1400])
-            .and_then(|()| file.sync_data())
-            .expect("the disk");
+/// What waiting for the disk costs by itself, while the run goes on: appending as much and `fdatasync`, nothing else.
+struct Floor {
+    file: std::fs::File,
+    writes: u32,
+    clock: Duration,
+    processor: Duration,
+}
+
+impl Floor {
+    fn new(place: &Path) -> Self {
+        let mut options = std::fs::OpenOptions::new();
+        let file = options
+            .append(true)
+            .create_new(true)
+            .open(place.join("floor"))
+            .expect("a file here");
+        Floor {
+            file,
+            writes: 0,
+            clock: Duration::ZERO,
+            processor: Duration::ZERO,
+        }
     }
-    let microseconds = begun.elapsed().as_micros() as f64 / f64::from(writes);
-    say(&json!({ "floor": writes, "bytes": 1400, "microseconds": microseconds }));
+
+    fn measure(&mut self) {
+        let (begun, used) = (Instant::now(), processor_time());
+        for _ in 0..4 {
+            self.file
+                .write_all(&[b'x'; 1400])
+                .and_then(|()| self.file.sync_data())
+                .expect("the disk");
+        }
+        self.writes += 4;
+        self.clock += begun.elapsed();
+        self.processor += processor_time() - used;
+    }
 }
 
 /// A long journal, and the time until a run stands where it stood.
@@ -296,13 +324,11 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let number = |word: &str| word.parse().expect("a number");
     match words[..] {
-        ["floor", writes] => floor(number(writes) as u32),
         ["resume", megabytes] => resume(number(megabytes)),
         [count, how] => turns(number(count), how, None),
         [count, how, dir] => turns(number(count), how, Some(Path::new(dir))),
         _ => {
             for count in ["250", "500", "1000", "2000", "8000"] {
-                again(&["floor", "500"]);
                 again(&[count, "trim"]);
             }
             again(&["2000", "clear"]);
