@@ -8,6 +8,7 @@ work=${MIRRORCODE_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/mirrorcode-models}
 LITELLM=1.108.7
 XLLAMACPP=2026.10.11549
 GGUF=0.19.0
+GENAI=3.6.1
 mkdir -p "$work"
 
 venv() {
@@ -22,6 +23,7 @@ venv() {
 }
 venv litellm "litellm[proxy]==$LITELLM"
 venv llama "xllamacpp==$XLLAMACPP" "gguf==$GGUF" numpy
+venv genai "google-genai==$GENAI"
 
 run=$(mktemp -d)
 pids=
@@ -37,6 +39,7 @@ free() {
 }
 llama=$(free)
 litellm=$(free)
+gemini=$(free)
 
 # An authority and a certificate of its own, so that TLS is checked and not switched off.
 cd "$run"
@@ -53,6 +56,9 @@ TINY_BASE=http://127.0.0.1:$llama/v1 LITELLM_LOCAL_MODEL_COST_MAP=True \
     --ssl_keyfile_path "$run/server.key" --ssl_certfile_path "$run/server.pem" > litellm.log 2>&1 &
 pids="$pids $!"
 
+"$work/genai/bin/python" "$here/gemini.py" "$gemini" "$run/gemini.log" > gemini.err 2>&1 &
+pids="$pids $!"
+
 wait_for() {
     for _ in $(seq 180); do
         if curl --silent --max-time 2 --cacert "$run/ca.pem" --output /dev/null "$1"; then return; fi
@@ -64,7 +70,8 @@ wait_for() {
 }
 wait_for "http://127.0.0.1:$llama/health"
 wait_for "https://127.0.0.1:$litellm/health/liveliness"
-echo "llama.cpp (xllamacpp $XLLAMACPP) and LiteLLM $LITELLM answer"
+wait_for "http://127.0.0.1:$gemini/"
+echo "llama.cpp (xllamacpp $XLLAMACPP), LiteLLM $LITELLM and google-genai $GENAI answer"
 
 cd "$here/../.."
 MIRRORCODE_TEST_LLAMA=http://127.0.0.1:$llama MIRRORCODE_TEST_LITELLM=https://127.0.0.1:$litellm \
@@ -73,3 +80,18 @@ MIRRORCODE_TEST_LLAMA=http://127.0.0.1:$llama MIRRORCODE_TEST_LITELLM=https://12
 
 map=$("$work/litellm/bin/python" -c 'import importlib.util as u; print(u.find_spec("litellm").submodule_search_locations[0])')
 python3 "$here/prices.py" "$map/model_prices_and_context_window_backup.json" --check crates/model/prices.toml
+
+# A whole run of an agent against the server of the official SDK's types; what it is billed is what the server counted.
+"${CARGO:-cargo}" build --release --quiet --locked --bin mirrorcode
+GEMINI_API_KEY=sk-gemini target/release/mirrorcode --runs "$run/runs" run gron/python --model gemini/tiny \
+    --base-url "http://127.0.0.1:$gemini" --no-score --json > "$run/gemini.json"
+python3 - "$run/gemini.log" "$run/gemini.json" "$GENAI" <<'PY'
+import json, sys
+requests = [json.loads(line) for line in open(sys.argv[1])]
+run = json.load(open(sys.argv[2]))[0]
+for request in requests:
+    assert not request["wrong"], request
+assert run["end"] == "submitted" and run["turns"] == len(requests) == 3, run
+assert run["tokens"] == requests[-1]["charged"], (run, requests)
+print(f"google-genai {sys.argv[3]}: {len(requests)} requests read, signatures and ids came back, {run['tokens']} tokens billed as counted")
+PY

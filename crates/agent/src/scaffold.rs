@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use model::{Block, Failure, Message, Model, Request, Settings, Stop, ToolResult, Watch};
 
-pub use meter::{Tariff, count, dollars, duration, limit};
+pub use meter::{Tariff, add_answer, add_failure, add_unanswered, count, dollars, duration, limit};
 pub use past::{History, Past};
 pub use prompt::{Brief, NOTES};
 pub use steering::Steering;

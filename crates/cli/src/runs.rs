@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use agent::event::{Estimate, Event, Reason, Spent};
-use agent::scaffold::{count, dollars};
+use agent::scaffold::{add_answer, add_failure, add_unanswered, count, dollars};
 use serde_json::json;
 
 use crate::args::RunsArgs;
@@ -70,15 +70,22 @@ fn facts(directory: &Path) -> Result<Facts, Failure> {
             }
             Event::Reply {
                 usage,
+                attempts,
                 microdollars,
                 ..
             } => {
                 facts.turns += 1;
-                facts.spent.tokens += usage.total();
-                facts.spent.microdollars += microdollars;
-                facts.waiting = None;
+                let estimate = facts.waiting.take().unwrap_or_default();
+                add_answer(&mut facts.spent, &usage, &attempts, microdollars, &estimate);
             }
-            Event::CallFailed { .. } => facts.waiting = None,
+            Event::CallFailed {
+                failure,
+                microdollars,
+                ..
+            } => {
+                let estimate = facts.waiting.take().unwrap_or_default();
+                add_failure(&mut facts.spent, &failure, microdollars, &estimate);
+            }
             Event::Unanswered { .. } => facts.unanswered(),
             _ => {}
         }
@@ -94,8 +101,7 @@ impl Facts {
     /// The answer to the last call never came: it may have cost what was estimated.
     fn unanswered(&mut self) {
         if let Some(estimate) = self.waiting.take() {
-            self.spent.possible_tokens += estimate.input_tokens + estimate.output_tokens;
-            self.spent.possible_microdollars += estimate.microdollars;
+            add_unanswered(&mut self.spent, &estimate);
         }
     }
 }

@@ -207,8 +207,24 @@ fn reporter(progress: &Mutex<Progress>) -> impl Fn(build::Progress) + Sync + '_ 
     }
 }
 
-fn build(context: &Context, name: &str, options: Options) -> Answer {
-    let target = context.catalog()?.target(name)?;
+/// Extracts the documentation of a target into the cache.
+pub(crate) fn extract_docs(
+    context: &Context,
+    target: &target::Target,
+) -> Result<build::Report, Failure> {
+    let options = Options {
+        seed: None,
+        update: false,
+        no_draw: true,
+    };
+    build_target(context, target, options)
+}
+
+fn build_target(
+    context: &Context,
+    target: &target::Target,
+    options: Options,
+) -> Result<build::Report, Failure> {
     let cache = context.cache()?;
     let progress = Mutex::new(Progress::new());
     let means = Means {
@@ -217,8 +233,12 @@ fn build(context: &Context, name: &str, options: Options) -> Answer {
         jobs: context.jobs(),
         interrupted: &context.interrupted,
     };
-    let report = build::build(&target, options, &means, &reporter(&progress))?;
-    drop(progress);
+    Ok(build::build(target, options, &means, &reporter(&progress))?)
+}
+
+fn build(context: &Context, name: &str, options: Options) -> Answer {
+    let target = context.catalog()?.target(name)?;
+    let report = build_target(context, &target, options)?;
     for note in &report.notes {
         terminal::note(&format!("note: {note}"));
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 use target::spec::Limits;
@@ -56,16 +57,17 @@ pub(crate) fn digests(
     Ok(digests)
 }
 
-/// The documentation in the cache, extracted when the target was built.
+/// The documentation in the cache; what is not there yet is extracted from the reference's package, as
+/// `target build --no-draw` does.
 pub(crate) fn docs(context: &Context, target: &Target) -> Result<PathBuf, Failure> {
+    // Runs of a set begin at the same time.
+    static ONE: Mutex<()> = Mutex::new(());
     let docs = target::build::docs_directory(&context.cache()?, &target.spec.name)?;
-    if docs.is_dir() {
-        return Ok(docs);
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if !docs.is_dir() {
+        crate::target::extract_docs(context, target)?;
     }
-    Err(Failure::usage(format!(
-        "the documentation of {0} is not in the cache; run `mirrorcode target build {0} --no-draw`",
-        target.spec.name
-    )))
+    Ok(docs)
 }
 
 /// Writes what the agent sees at `/task`, and returns the paths of what need not be stored with a run.

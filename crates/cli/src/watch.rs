@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use agent::event::{Content, Event, Reason};
-use agent::scaffold::{count, dollars, duration};
+use agent::event::{Content, Estimate, Event, Reason, Spent};
+use agent::scaffold::{add_answer, add_failure, add_unanswered, count, dollars, duration};
 use model::Block;
 use run::{Index, Known, Store};
 use serde_json::json;
@@ -24,10 +24,9 @@ const SHOWN: usize = 60;
 struct Standing {
     state: String,
     turn: u64,
-    tokens: u64,
-    microdollars: u64,
-    possible_microdollars: u64,
-    wall_seconds: u64,
+    spent: Spent,
+    /// What the call under way costs at most.
+    waiting: Option<Estimate>,
     context: u64,
     tests: Option<(u64, u64)>,
     tool: String,
@@ -38,24 +37,38 @@ impl Standing {
         match event {
             Event::Attach { .. } | Event::Continue => self.state = "working".to_owned(),
             Event::Pause => self.state = "paused".to_owned(),
-            Event::Call { spent, .. } => {
+            Event::Call {
+                spent, estimate, ..
+            } => {
                 self.state = "asking the model".to_owned();
                 self.turn = spent.turns;
-                self.tokens = spent.tokens;
-                self.microdollars = spent.microdollars;
-                self.possible_microdollars = spent.possible_microdollars;
-                self.wall_seconds = spent.wall_milliseconds / 1000;
+                self.spent = *spent;
+                self.waiting = Some(*estimate);
+            }
+            Event::CallFailed {
+                failure,
+                microdollars,
+                ..
+            } => {
+                let estimate = self.waiting.take().unwrap_or_default();
+                add_failure(&mut self.spent, failure, *microdollars, &estimate);
+            }
+            Event::Unanswered { .. } => {
+                if let Some(estimate) = self.waiting.take() {
+                    add_unanswered(&mut self.spent, &estimate);
+                }
             }
             Event::Reply {
                 usage,
+                attempts,
                 microdollars,
                 message,
                 ..
             } => {
                 self.state = "working".to_owned();
                 self.turn += 1;
-                self.tokens += usage.total();
-                self.microdollars += microdollars;
+                let estimate = self.waiting.take().unwrap_or_default();
+                add_answer(&mut self.spent, usage, attempts, *microdollars, &estimate);
                 self.context = usage.request() + usage.output;
                 let text = match message {
                     Content::Inline(text) => text.clone().into_bytes(),
@@ -99,9 +112,9 @@ impl Standing {
         format!(
             "turn {}, {} tokens, {}, {}, {tests}, context {}; {}; last: {}",
             self.turn,
-            count(self.tokens),
-            dollars(self.microdollars),
-            duration(self.wall_seconds),
+            count(self.spent.tokens),
+            dollars(self.spent.microdollars),
+            duration(self.spent.wall_milliseconds / 1000),
             count(self.context),
             self.state,
             if self.tool.is_empty() {
@@ -116,10 +129,10 @@ impl Standing {
         json!({
             "state": self.state,
             "turn": self.turn,
-            "tokens": self.tokens,
-            "dollars": self.microdollars as f64 / 1e6,
-            "possible_dollars": self.possible_microdollars as f64 / 1e6,
-            "seconds": self.wall_seconds,
+            "tokens": self.spent.tokens,
+            "dollars": self.spent.microdollars as f64 / 1e6,
+            "possible_dollars": self.spent.possible_microdollars as f64 / 1e6,
+            "seconds": self.spent.wall_milliseconds / 1000,
             "context": self.context,
             "passed": self.tests.map(|(passed, _)| passed),
             "total": self.tests.map(|(_, total)| total),

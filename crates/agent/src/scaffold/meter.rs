@@ -317,8 +317,9 @@ fn add_possible(spent: &mut Spent, estimate: &Estimate, times: u64) {
     spent.possible_microdollars += estimate.microdollars * times;
 }
 
-/// Adds an answer, whose turn is counted by the caller.
-pub(crate) fn add_answer(
+/// Adds an answer and the attempts before it to what is spent; its turn is counted by the caller. `estimate` is what its
+/// call was expected to cost at most: attempts that may have been charged count as possible spend with it.
+pub fn add_answer(
     spent: &mut Spent,
     usage: &Usage,
     attempts: &Attempts,
@@ -331,7 +332,8 @@ pub(crate) fn add_answer(
     add_possible(spent, estimate, attempts.unknown.into());
 }
 
-pub(crate) fn add_failure(
+/// Adds a call that ended without an answer to what is spent.
+pub fn add_failure(
     spent: &mut Spent,
     failure: &model::Failure,
     microdollars: u64,
@@ -349,7 +351,8 @@ pub(crate) fn add_failure(
     }
 }
 
-pub(crate) fn add_unanswered(spent: &mut Spent, estimate: &Estimate) {
+/// Adds a call of which nobody knows how it ended to what may be spent.
+pub fn add_unanswered(spent: &mut Spent, estimate: &Estimate) {
     add_possible(spent, estimate, 1);
 }
 
