@@ -57,7 +57,7 @@ test-models: setup
 	CARGO="$(CARGO)" sh tests/models/run.sh
 
 # A thousand runs of a scripted agent, killed at random instants and resumed to the end; and one on a disk that fills up.
-# Some ten minutes on two quiet cores; says every fifty runs how it stands. `make test` does it to eight runs.
+# 41 minutes on two cores that were busy otherwise too; says every fifty runs how it stands. `make test` does it to eight runs.
 test-crash: setup
 	MIRRORCODE_KILLED_RUNS=$${MIRRORCODE_KILLED_RUNS:-1000} nice $(CARGO) test --release --locked -p cli --test kill -- --nocapture --test-threads 1
 

@@ -113,7 +113,10 @@ pub(crate) fn options(directory: &Path) -> Result<BTreeMap<String, String>, Fail
             return Ok(options);
         }
     }
-    Ok(BTreeMap::new())
+    Err(Failure::usage(format!(
+        "{}: the run was cut off before it began, and holds nothing; begin it again with `mirrorcode run`",
+        directory.display()
+    )))
 }
 
 fn row(id: &str, task: &str, facts: &Facts) -> serde_json::Value {
