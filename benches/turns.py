@@ -67,7 +67,11 @@ for turns in COUNTS:
     waits = ours[turns]["seconds"] / turns / bare
     line("mirrorcode", ours[turns], f", a bare write {bare * 1e6:.0f} us, a turn {waits:.1f} of them")
 line("  tool without effect", best(3, example, "2000", "pure"))
-target(f"2,000 turns: {ours[2000]['seconds']:.2f} s (at most 2 s)", ours[2000]["seconds"] <= 2)
+bare = ours[2000]["bare_write_seconds"] * 1e6
+target(
+    f"2,000 turns: {ours[2000]['seconds']:.2f} s where a bare write takes {bare:.0f} us (at most 2 s)",
+    ours[2000]["seconds"] <= 2,
+)
 target(f"8,000 turns: {ours[8000]['peak_kib'] / 1024:.1f} MB (less than 60 MB)", ours[8000]["peak_kib"] < 60 * 1024)
 part = max(share(row) for row in ours.values())
 target(f"a run on disk over its distinct text: {part:.2f} (at most 2)", part <= 2)

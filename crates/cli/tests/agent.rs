@@ -163,7 +163,11 @@ fn a_whole_run_from_the_first_question_to_the_verdict() {
     assert!(told(&events, "call-1-1").contains("[exit status 1]"));
     assert!(told(&events, "call-2-3").contains("there is no tool `dance`"));
     assert!(told(&events, "call-3-1").contains("job 4 goes on in the background"));
-    assert!(told(&events, "call-6-1").contains("[job 4 has ended with status 0]"));
+    // It may have ended while the evaluation went on.
+    let ended = ["call-4-1", "call-6-1"]
+        .iter()
+        .filter(|call| told(&events, call).contains("[job 4 has ended with status 0]"));
+    assert_eq!(ended.count(), 1);
     assert!(told(&events, "call-8-1").contains("it took too long"));
     let evaluation = of(&events, "evaluate")[0];
     assert!(evaluation["cases_total"].as_u64().unwrap() > 0);
