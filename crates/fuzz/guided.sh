@@ -15,21 +15,20 @@ done
 # For the programs here alone: build scripts and macros have no libFuzzer to talk to.
 RUSTFLAGS="${RUSTFLAGS:-} $counters" $cargo build --quiet --locked --profile fuzz -p fuzz --features guided --bin guided \
   --target "$host" --target-dir target/guided
-$cargo build --quiet --locked --profile fuzz -p fuzz --bin fuzz
 guided=$PWD/target/guided/$host/fuzz/guided
-plain=$PWD/target/fuzz/fuzz
-[ $# -gt 0 ] || set -- $($plain --list | cut -f1)
 
 place=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
 trap 'rm -rf "$place"' EXIT INT TERM
 mkdir -p fuzz-found
 mkdir "$place/tmp"
-$plain --prepare "$place"
+FUZZ_PREPARE=$place "$guided" 2>/dev/null
+[ $# -gt 0 ] || set -- $(cd "$place" && for words in *.words; do echo "${words%.words}"; done)
 printf '%-16s %10s %8s %9s %6s  %s\n' target inputs seconds 'peak MiB' edges found
 failed=0
 for target in "$@"; do
   log=$place/$target.log
   begun=$(date +%s)
+  touch "$place/begun"
   status=0
   # 2 GiB of address space: an input that asks for far more memory than it has bytes ends the program.
   (
@@ -44,11 +43,14 @@ for target in "$@"; do
   found=nothing
   # On a busy machine an input may only have waited long: its own processor time counts.
   for slow in "fuzz-found/$target-slow-unit-"*; do
-    if [ -e "$slow" ] && $plain --again "$target" "$slow" >/dev/null 2>&1; then
+    if [ -e "$slow" ] && FUZZ_TARGET=$target FUZZ_AGAIN=$slow TMPDIR=$place/tmp "$guided" >/dev/null 2>&1; then
       rm "$slow"
     fi
   done
-  saved=$(cd fuzz-found && ls -d "$target"-[a-z]*-* 2>/dev/null | tr '\n' ' ') || saved=
+  saved=
+  for kind in crash oom timeout slow-unit; do
+    saved="$saved$(find fuzz-found -name "$target-$kind-*" -newer "$place/begun" | tr '\n' ' ')"
+  done
   if [ -n "$saved" ] || [ "$status" != 0 ]; then
     found="$saved$(grep -m 1 -A 1 'panicked at\|ERROR: libFuzzer\|memory allocation' "$log" | tr '\n' ' ')"
     failed=1

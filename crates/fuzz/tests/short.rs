@@ -65,3 +65,22 @@ fn names_are_unique_and_seeds_are_there() {
         assert!(!(target.seeds)().is_empty(), "{}", target.name);
     }
 }
+
+#[test]
+fn the_page_lists_every_target() {
+    let page = include_str!("../../../docs/src/fuzzing.md");
+    let cells = |line: &str| -> Vec<String> {
+        line.split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    for target in TARGETS {
+        let name = format!("`{}`", target.name);
+        let listed = page.lines().map(cells).any(|row| {
+            matches!(&row[..], [_, first, reads, from, ..] if *first == name && reads == target.reads && from == target.from)
+        });
+        assert!(
+            listed,
+            "docs/src/fuzzing.md: {name} | {} | {}",
+            target.reads, target.from
+        );
+    }
+}

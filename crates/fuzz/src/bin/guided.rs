@@ -1,5 +1,7 @@
-//! The same targets, with inputs that coverage leads. `FUZZ_TARGET` names one; with `FUZZ_PREPARE`, seeds and words of
-//! all are written into that directory instead. `guided.sh` builds and runs it.
+//! The same targets, with inputs that coverage leads. `FUZZ_TARGET` names one; `guided.sh` builds and runs it.
+//!
+//! With `FUZZ_PREPARE`, seeds and words of all targets are written into that directory instead; with `FUZZ_AGAIN`, that
+//! file is read once, and the status says whether all is well.
 
 #![no_main]
 
@@ -21,12 +23,26 @@ fn place() -> &'static (&'static Target, TempDir) {
     })
 }
 
-fuzz_target!(init: {
+/// What is asked for besides fuzzing; `None` for fuzzing.
+fn asked() -> Option<bool> {
     if let Some(directory) = std::env::var_os("FUZZ_PREPARE") {
         fuzz::prepare(directory.as_ref()).expect("the directory can be written to");
-        std::process::exit(0);
+        return Some(true);
     }
-}, |input: &[u8]| {
+    let file = std::env::var_os("FUZZ_AGAIN")?;
+    let input = std::fs::read(file).expect("the file can be read");
     let (target, scratch) = place();
-    (target.run)(input, scratch.path());
-});
+    Some(fuzz::hunt::one(target, &input, scratch.path()).is_none())
+}
+
+fuzz_target!(
+    init: {
+        if let Some(fine) = asked() {
+            std::process::exit(i32::from(!fine));
+        }
+    },
+    |input: &[u8]| {
+        let (target, scratch) = place();
+        (target.run)(input, scratch.path());
+    }
+);

@@ -198,13 +198,15 @@ pub(super) fn edit(input: &[u8], scratch: &Path) {
     let outside = Outside::new(scratch);
     let root = scratch.join("workspace");
     fs::create_dir(&root).expect("the scratch directory is empty");
+    // What is compared with, coverage finds out: an input that says the words itself shows nothing.
+    let canary = String::from_utf8_lossy(plant::CANARY);
+    let knows = String::from_utf8_lossy(input).contains(&*canary);
     let mut parts = input.splitn(2, |&byte| byte == 0);
     plant::plant(parts.next().unwrap_or_default(), &root);
     for line in String::from_utf8_lossy(parts.next().unwrap_or_default()).lines() {
         match agent::scaffold::fuzzing::edit(&root, line) {
             Ok(text) | Err(text) => {
-                let canary = String::from_utf8_lossy(plant::CANARY);
-                assert!(!text.contains(&*canary), "{line} leads outside");
+                assert!(knows || !text.contains(&*canary), "{line} leads outside");
             }
         }
     }

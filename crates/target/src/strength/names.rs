@@ -68,6 +68,11 @@ impl Names {
 
 /// Go's own packages have no dot in the first part of their path, since it is no host's name.
 fn is_own_go(name: &str) -> bool {
+    // What stands in brackets are the types for which a generic function was made, whoever wrote it.
+    let name = name.split('[').next().unwrap_or(name);
+    if name.starts_with("type:") {
+        return false;
+    }
     let first = name.split_once('/').map(|(first, _)| first);
     match first {
         Some(host) => host.contains('.'),
@@ -175,6 +180,12 @@ mod tests {
             ("internal/poll.(*FD).Read", false),
             ("vendor/golang.org/x/net/idna.f", false),
             ("type:.eq.main.token", false),
+            ("type:.eq.struct { encoding/json.len int }", false),
+            (
+                "slices.Sort[go.shape.struct { encoding/json.ks string }]",
+                false,
+            ),
+            ("example.org/x.Map[go.shape.string].Get", true),
         ] {
             assert_eq!(is_own_go(name), own, "{name}");
         }
