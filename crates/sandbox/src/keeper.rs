@@ -138,28 +138,26 @@ fn build(owner: &UnixStream) -> Result<(Spec, UnixStream), Broken> {
     let (mine, runners) = UnixStream::pair().step("runner")?;
     let (to_init, inits) = UnixStream::pair().step("init")?;
     // Before the process namespace is made: what is started after that is inside it.
+    // The init takes the host's process file system out of sight, at a moment of its own.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let host = rustix::fs::open("/proc", flags, Mode::empty()).step("process namespace")?;
     if let Fork::Child = sys::fork().step("runner")? {
         drop((mine, inits));
-        runner::run(owner, runners, to_init, &spec, trace.as_ref());
+        runner::run(owner, runners, to_init, host, &spec, trace.as_ref());
     }
     drop((runners, to_init));
-    // The init takes the host's process file system out of sight.
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let namespaces =
-        rustix::fs::open("/proc/self/ns", flags, Mode::empty()).step("process namespace")?;
     unshare(UnshareFlags::NEWPID).step("process namespace")?;
     if let Fork::Child = sys::fork().step("init")? {
         // A copy of the owner's socket would hide the runner's end.
         let _ =
             std::fs::File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(&null)?));
-        drop(mine);
+        drop((mine, host));
         init::run(inits, &spec, trees, watch)
     }
     drop((inits, trees));
-    let name = "pid_for_children";
+    let name = "self/ns/pid_for_children";
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let inside =
-        rustix::fs::openat(namespaces, name, flags, Mode::empty()).step("process namespace")?;
+    let inside = rustix::fs::openat(host, name, flags, Mode::empty()).step("process namespace")?;
     sys::make_undumpable().step("dumpable")?;
     Done::send(&mine, Ok(Some(inside))).step("runner")?;
     Ok((*spec, mine))

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{PidfdFlags, Signal, pidfd_send_signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
@@ -23,15 +24,17 @@ use crate::watchdog::{self, Watchdog};
 use crate::wire::{self, Answer, Done, Order};
 use crate::{OWN_PROCESSES, confine, seccomp, sys};
 
-/// Becomes a runner once the init has built the root; ends when owner or keeper do.
+/// Becomes a runner once the init has built the root; ends when owner or keeper do. `host` is the host's process file
+/// system.
 pub(crate) fn run(
     owner: &UnixStream,
     keeper: UnixStream,
     init: UnixStream,
+    host: OwnedFd,
     spec: &Spec,
     trace: Option<&Trace>,
 ) -> ! {
-    let status = match Runner::prepare(owner, keeper, init, spec, trace) {
+    let status = match Runner::prepare(owner, keeper, init, host, spec, trace) {
         // The keeper failed, and has told why.
         Ok(None) => 1,
         Ok(Some(mut runner)) => match runner.serve() {
@@ -82,17 +85,19 @@ impl<'a> Runner<'a> {
         owner: &'a UnixStream,
         keeper: UnixStream,
         init: UnixStream,
+        host: OwnedFd,
         spec: &'a Spec,
         trace: Option<&Trace>,
     ) -> Result<Option<Self>, Broken> {
         sys::die_with_parent().step("parent")?;
-        // Opened while the host's process file system is in sight, and while this process's files are its own: they
-        // are the kernel's as long as it is not dumpable, as it is after a change of user. There is no command yet.
+        // This process's files there are its own only while it is dumpable, which it is not after a change of user. There
+        // is no command yet.
         sys::make_dumpable().step("dumpable")?;
-        let victim = std::fs::OpenOptions::new()
-            .write(true)
-            .open("/proc/self/oom_score_adj")
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let victim = rustix::fs::openat(&host, "self/oom_score_adj", flags, Mode::empty())
+            .map(std::fs::File::from)
             .step("readiness to be ended")?;
+        drop(host);
         let Ok(Some(namespace)) = Done::receive(&keeper) else {
             return Ok(None);
         };
