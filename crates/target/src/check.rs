@@ -8,7 +8,9 @@ use crate::build::{BuildError, Means, Progress, still_true};
 use crate::capture::capture;
 use crate::reference::{Prepared, capture_sandbox, prepare};
 use crate::spec::{Provenance, Reference};
-use crate::{Balance, Case, Digest, Drawn, Error, HIDDEN_PERCENT, Round, Target, draw, unpaired};
+use crate::{
+    Balance, Bytes, Case, Digest, Drawn, Error, HIDDEN_PERCENT, Round, Target, draw, unpaired,
+};
 
 /// How far a target's hidden share may be from [`HIDDEN_PERCENT`], in percent points.
 const SHARE_TOLERANCE: f64 = 4.0;
@@ -221,11 +223,11 @@ fn of_another_package(
 
 /// Whether cases expect different things. A target whose program always says the same was captured wrong.
 fn tells_apart<'a>(cases: impl Iterator<Item = &'a Case>) -> Check {
-    let mut counts: BTreeMap<(&[u8], &[u8]), u32> = BTreeMap::new();
+    let mut counts: BTreeMap<(&Bytes, &Bytes, &BTreeMap<String, Bytes>), u32> = BTreeMap::new();
     let mut total = 0;
     for case in cases {
         *counts
-            .entry((&case.expect.stdout.0, &case.expect.stderr.0))
+            .entry((&case.expect.stdout, &case.expect.stderr, &case.expect.files))
             .or_default() += 1;
         total += 1;
     }

@@ -96,7 +96,7 @@ pub fn extract(
         let mut worker = Worker::start(sandbox)?;
         let mut text = Vec::new();
         for argv in &spec.docs.help {
-            let observed = ask(&mut worker, program, spec, argv)?;
+            let observed = ask(&mut worker, program, spec, argv, Vec::new())?;
             text.extend_from_slice(format!("$ {} {}\n", program.name, argv.join(" ")).as_bytes());
             text.extend_from_slice(&observed.stdout);
             text.extend_from_slice(&observed.stderr);
@@ -106,6 +106,26 @@ pub fn extract(
             name: "help.txt".to_owned(),
             bytes: text,
         });
+    }
+    if !spec.docs.printed.is_empty() {
+        let (sandbox, program) = reference;
+        let mut worker = Worker::start(sandbox)?;
+        for printed in &spec.docs.printed {
+            let stdin = fs::read(directory.join(&printed.stdin))
+                .map_err(|error| file_error(&printed.stdin, error))?;
+            let observed = ask(&mut worker, program, spec, &printed.argv, stdin)?;
+            if observed.ending != Ending::Exited(0) {
+                let said = String::from_utf8_lossy(&observed.stderr).into_owned();
+                return Err(file_error(
+                    &printed.page,
+                    format!("the reference failed: {}", said.trim()),
+                ));
+            }
+            pages.push(Page {
+                name: printed.page.clone(),
+                bytes: observed.stdout,
+            });
+        }
     }
     for path in &spec.docs.files {
         let bytes = read_inside(&package.root, path).map_err(|error| file_error(path, error))?;
@@ -135,12 +155,14 @@ fn ask(
     program: &Program,
     spec: &Spec,
     argv: &[String],
+    stdin: Vec<u8>,
 ) -> Result<Observed, sandbox::Error> {
     let inputs = Inputs {
         argv: argv
             .iter()
             .map(|argument| Bytes(argument.clone().into_bytes()))
             .collect(),
+        stdin: Bytes(stdin),
         ..Inputs::default()
     };
     observe_inputs(worker, program, spec, &inputs, Conditions::default())

@@ -131,10 +131,23 @@ pub struct Docs {
     pub files: Vec<String>,
     /// Files that stand in the target's own directory, by path relative to it.
     pub ours: Vec<String>,
+    /// Pages that the reference prints, such as tables that nothing in its package holds as text.
+    pub printed: Vec<Printed>,
     /// Headings of the sections of man pages to keep; empty means all.
     pub keep: Vec<String>,
     /// Headings of the sections of man pages to cut.
     pub cut: Vec<String>,
+}
+
+/// A page that the reference prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// The page's file name.
+    pub page: String,
+    /// With which arguments.
+    pub argv: Vec<String>,
+    /// What it reads: a file of the target's own directory, by path relative to it.
+    pub stdin: String,
 }
 
 /// Limits of one case.
@@ -336,8 +349,30 @@ pub(crate) fn absolute_paths(node: &Node<'_>) -> Result<Vec<String>, Problem> {
     node.list()?.iter().map(absolute_path).collect()
 }
 
+fn relative(node: &Node<'_>) -> Result<String, Problem> {
+    match crate::case::check_path(node.words()?) {
+        Ok(()) => Ok(node.words()?.to_owned()),
+        Err(what) => Err(node.problem(what)),
+    }
+}
+
+fn printed(node: &Node<'_>) -> Result<Printed, Problem> {
+    let table = node.table()?;
+    table.only(&["page", "argv", "stdin"])?;
+    let page = table.need("page")?;
+    let name = relative(&page)?;
+    if name.contains('/') {
+        return Err(page.problem("\"page\" is a file name, not a path"));
+    }
+    Ok(Printed {
+        page: name,
+        argv: table.need("argv")?.strings()?,
+        stdin: relative(&table.need("stdin")?)?,
+    })
+}
+
 fn docs(table: &Table<'_>) -> Result<Docs, Problem> {
-    table.only(&["man", "help", "files", "ours", "keep", "cut"])?;
+    table.only(&["man", "help", "files", "ours", "printed", "keep", "cut"])?;
     let paths = |key: &str| {
         table
             .get(key)
@@ -354,16 +389,15 @@ fn docs(table: &Table<'_>) -> Result<Docs, Problem> {
             .map(Node::strings)
             .collect::<Result<Vec<_>, _>>()
     };
-    let relative = |node: &Node<'_>| match crate::case::check_path(node.words()?) {
-        Ok(()) => Ok(node.words()?.to_owned()),
-        Err(what) => Err(node.problem(what)),
-    };
     let docs = Docs {
         man: paths("man")?,
         help: table.get("help").map_or(Ok(Vec::new()), arguments)?,
         files: paths("files")?,
         ours: table.get("ours").map_or(Ok(Vec::new()), |node| {
             node.list()?.iter().map(relative).collect::<Result<_, _>>()
+        })?,
+        printed: table.get("printed").map_or(Ok(Vec::new()), |node| {
+            node.list()?.iter().map(printed).collect::<Result<_, _>>()
         })?,
         keep: headings("keep")?,
         cut: headings("cut")?,
