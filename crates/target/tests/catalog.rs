@@ -111,6 +111,35 @@ fn a_reference_may_need_packages_that_it_does_not_depend_on() {
 }
 
 #[test]
+fn a_page_that_the_reference_prints_has_a_name_and_an_input() {
+    let with = |printed: &str| {
+        parse(&SPEC.replacen(
+            "help = ",
+            &format!("printed = [{{ {printed} }}]\nhelp = "),
+            1,
+        ))
+    };
+    let spec = with("page = \"words.txt\", argv = [\"-d\"], stdin = \"data/words.gz\"").unwrap();
+    let printed = &spec.docs.printed[0];
+    assert_eq!(
+        (printed.page.as_str(), printed.stdin.as_str()),
+        ("words.txt", "data/words.gz")
+    );
+    assert_eq!(printed.argv, ["-d"]);
+    for (wrong, expected) in [
+        (
+            "page = \"a/b\", argv = [], stdin = \"x\"",
+            "\"page\" is a file name, not a path",
+        ),
+        ("page = \"a\", argv = [], stdin = \"../x\"", "x"),
+        ("page = \"a\", argv = []", "missing key"),
+    ] {
+        let said = with(wrong).unwrap_err();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn names_what_is_wrong_with_a_target() {
     for (from, to, expected) in [
         (
