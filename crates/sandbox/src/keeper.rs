@@ -1,7 +1,7 @@
 //! The keeper: builds the place, and puts fresh directories where commands write.
 
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::fs::{Mode, OFlags};
@@ -10,7 +10,7 @@ use rustix::thread::{CapabilitiesSecureBits, UnshareFlags};
 use crate::spec::{Guard, Spec};
 use crate::sys::{self, Fork};
 use crate::wire::{self, Answer, Done, Plan};
-use crate::{INNER_ID, confine, init, root, runner, scratch};
+use crate::{INNER_ID, confine, init, loopback, root, runner, scratch};
 
 /// Name under which this program is started again to become a keeper.
 pub(crate) const KEEPER_NAME: &str = "mirrorcode-sandbox-keeper";
@@ -83,7 +83,7 @@ fn receive(owner: &UnixStream) -> io::Result<Plan> {
 
 /// Builds what the owner describes; returns the description and the line to the runner.
 fn build(owner: &UnixStream) -> Result<(Spec, UnixStream), Broken> {
-    let Plan::Build { spec, watch } = receive(owner).step("receive")? else {
+    let Plan::Build { spec, watch, port } = receive(owner).step("receive")? else {
         return Err(io::Error::other("expected a description of the sandbox")).step("receive");
     };
     rustix::thread::set_no_new_privs(true).step("no-new-privileges")?;
@@ -98,7 +98,11 @@ fn build(owner: &UnixStream) -> Result<(Spec, UnixStream), Broken> {
             | UnshareFlags::NEWCGROUP,
     )
     .step("namespaces")?;
-    wire::send(owner, &Answer::Unshared, &[], &[]).step("send")?;
+    let listener = port.map(loopback::open).transpose().step("loopback")?;
+    let handed: Vec<BorrowedFd<'_>> = listener.iter().map(AsFd::as_fd).collect();
+    wire::send(owner, &Answer::Unshared, &[], &handed).step("send")?;
+    // Only the owner holds it from here on.
+    drop(listener);
     match receive(owner).step("receive")? {
         Plan::Mapped => {}
         Plan::Build { .. } => return Err(io::Error::other("expected user maps")).step("receive"),

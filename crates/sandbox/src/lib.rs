@@ -28,6 +28,7 @@ mod confine;
 mod init;
 mod keeper;
 mod launch;
+mod loopback;
 mod machine;
 mod root;
 mod runner;

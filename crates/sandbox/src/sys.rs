@@ -236,6 +236,27 @@ pub(crate) fn unshare(flags: i32) -> io::Result<()> {
     check(unsafe { libc::unshare(flags) }.into()).map(drop)
 }
 
+/// Brings the loopback device of a socket's network namespace up.
+pub(crate) fn bring_loopback_up(socket: impl AsFd) -> io::Result<()> {
+    // Needed: a C structure without a constructor. Sound: all zeroes are a valid value of it.
+    // SAFETY: see above.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (place, byte) in request.ifr_name.iter_mut().zip(b"lo") {
+        *place = byte.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // Needed: rustix does not know this request. Sound: the kernel reads the live structure and keeps nothing of it.
+    // SAFETY: see above.
+    let result = unsafe {
+        libc::ioctl(
+            socket.as_fd().as_raw_fd(),
+            libc::SIOCSIFFLAGS,
+            &raw const request,
+        )
+    };
+    check(result.into()).map(drop)
+}
+
 /// Lets this process's children be born in a process namespace; it stays where it is itself.
 pub(crate) fn bear_children_in(namespace: impl AsFd) -> io::Result<()> {
     // Needed: rustix's own wants a thread's namespaces of more kinds. Sound: no pointers.

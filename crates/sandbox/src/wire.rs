@@ -20,6 +20,8 @@ pub(crate) enum Plan {
         spec: Box<Spec>,
         /// Whether memory and processes must be watched, because no control group holds them.
         watch: bool,
+        /// Port of the sandbox's loopback on which to listen for the owner.
+        port: Option<u16>,
     },
     /// The user and group maps are written.
     Mapped,
@@ -42,7 +44,7 @@ pub(crate) enum Order {
 /// To the owner.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Answer {
-    /// The namespaces exist and wait for their user and group maps.
+    /// The namespaces exist and wait for their user and group maps. The listener on loopback comes as a descriptor.
     Unshared,
     /// The place is built.
     Ready,

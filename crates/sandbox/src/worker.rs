@@ -1,6 +1,7 @@
 //! The owner's side of a worker: start it, run commands in it, read what they print.
 
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -119,6 +120,22 @@ impl Worker {
     /// [`Error::NoNamespaces`] when the machine does not allow it, [`Error::Build`] when a file that
     /// `spec` names is missing or a step fails.
     pub fn start(spec: &Spec) -> Result<Self, Error> {
+        Self::build(spec, None).map(|(worker, _)| worker)
+    }
+
+    /// Builds the place with one way out: what connects to this port of its loopback is accepted on the listener.
+    /// Nothing else on any network is there. Commands must be allowed [`crate::Syscalls::Tools`] to make such sockets.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn start_with_port(spec: &Spec, port: u16) -> Result<(Self, TcpListener), Error> {
+        let (worker, listener) = Self::build(spec, Some(port))?;
+        let listener =
+            listener.ok_or_else(|| Error::Lost("it handed over no listener".to_owned()))?;
+        Ok((worker, TcpListener::from(listener)))
+    }
+
+    fn build(spec: &Spec, port: Option<u16>) -> Result<(Self, Option<OwnedFd>), Error> {
         let (socket, theirs) = UnixStream::pair().map_err(io_error("socket pair"))?;
         let own;
         let program = match WORKER_PROGRAM.get() {
@@ -154,29 +171,31 @@ impl Worker {
         worker.send(&Plan::Build {
             spec: Box::new(spec.clone()),
             watch: worker.group.is_none(),
+            port,
         })?;
-        worker.expect_setup(|message| matches!(message, Answer::Unshared))?;
+        let handed = worker.expect_setup(|message| matches!(message, Answer::Unshared))?;
         worker.write_maps()?;
         worker.send(&Plan::Mapped)?;
         worker.expect_setup(|message| matches!(message, Answer::Ready))?;
-        Ok(worker)
+        Ok((worker, handed.into_iter().next()))
     }
 
     fn send(&self, message: &impl serde::Serialize) -> Result<(), Error> {
         wire::send(&self.socket, message, &[], &[]).map_err(|error| Error::Lost(error.to_string()))
     }
 
-    fn receive(&self) -> Result<Answer, Error> {
+    fn receive(&self) -> Result<(Answer, Vec<OwnedFd>), Error> {
         match wire::receive(&self.socket) {
-            Ok(Some((message, _))) => Ok(message),
+            Ok(Some(received)) => Ok(received),
             Ok(None) => Err(Error::Lost("it ended".to_owned())),
             Err(error) => Err(Error::Lost(error.to_string())),
         }
     }
 
-    fn expect_setup(&self, wanted: impl Fn(&Answer) -> bool) -> Result<(), Error> {
-        match self.receive()? {
-            message if wanted(&message) => Ok(()),
+    fn expect_setup(&self, wanted: impl Fn(&Answer) -> bool) -> Result<Vec<OwnedFd>, Error> {
+        let (message, handed) = self.receive()?;
+        match message {
+            message if wanted(&message) => Ok(handed),
             Answer::Broken { step, error, code }
                 if step.contains("namespace")
                     && [libc::EPERM, libc::ENOSPC, libc::EINVAL, libc::ENOSYS].contains(&code) =>
@@ -386,7 +405,7 @@ impl Running<'_> {
                 }
             }
         }
-        match self.worker.receive()? {
+        match self.worker.receive()?.0 {
             Answer::Ended {
                 ending,
                 usage,

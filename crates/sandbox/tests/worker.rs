@@ -385,3 +385,59 @@ fn what_is_ended_at_a_limit_leaves_nothing_of_its_session() {
         assert!(!text(&listed).1.contains(gone), "{listed:?}");
     }
 }
+
+#[test]
+fn a_port_of_its_loopback_is_all_that_a_sandbox_reaches() {
+    use std::io::{Read, Write};
+
+    let place = Spec {
+        scratch: Vec::new(),
+        syscalls: Syscalls::Tools,
+        ..spec()
+    };
+    let (mut worker, listener) = Worker::start_with_port(&place, 8484).unwrap();
+    // The same number outside is another port.
+    let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = outside.local_addr().unwrap().port();
+    let served = std::thread::spawn(move || {
+        let (mut stream, from) = listener.accept().unwrap();
+        let mut word = [0; 4];
+        stream.read_exact(&mut word).unwrap();
+        stream.write_all(&word).unwrap();
+        from
+    });
+    let script = format!(
+        r#"
+import os, socket
+def reaches(family, kind, address):
+    s = socket.socket(family, kind); s.settimeout(2)
+    try: s.connect(address); s.send(b"x"); return True
+    except OSError as e: return e.errno
+s = socket.create_connection(("127.0.0.1", 8484)); s.sendall(b"ping"); print(s.recv(4))
+print(reaches(2, 1, ("127.0.0.1", {port})) is not True, reaches(10, 1, ("::1", 8484)) is not True)
+print([reaches(2, k, a) for k in (1, 2) for a in (("192.0.2.1", 53), ("10.0.0.1", 80), ("169.254.169.254", 80))])
+print([reaches(10, k, ("2001:db8::1", 443)) for k in (1, 2)])
+for raw in ((2, 3, 1), (2, 3, 255), (10, 3, 58), (17, 3, 768), (16, 3, 0)):
+    try: socket.socket(*raw); print("raw", raw)
+    except OSError: pass
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+try: s.bind(("127.0.0.1", 8484)); s.listen(); print("taken over")
+except OSError: print("held")
+try: socket.getaddrinfo("example.org", 80); print("resolved")
+except OSError: print("no names")
+"#
+    );
+    let command = Command {
+        cwd: "/".into(),
+        ..command(&["/usr/bin/python3", "-c", &script])
+    };
+    let captured = run(&mut worker, &command, b"");
+    assert_eq!(
+        text(&captured).1,
+        "b'ping'\nTrue True\n[101, 101, 101, 101, 101, 101]\n[101, 101]\nheld\nno names\n",
+        "{captured:?}"
+    );
+    assert!(served.join().unwrap().ip().is_loopback());
+    drop(outside);
+}
