@@ -70,26 +70,31 @@ pub(crate) struct Client {
     timeouts: Timeouts,
 }
 
+/// A client that sends what it is given, once, to where it is told.
+pub(crate) fn client(timeouts: Timeouts) -> Result<reqwest::Client, String> {
+    let provider = rustls::crypto::ring::default_provider();
+    // Another part of the program may have chosen one before.
+    let _ = provider.install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("mirrorcode/", env!("CARGO_PKG_VERSION")))
+        // A redirect would carry the key to another host.
+        .redirect(reqwest::redirect::Policy::none())
+        // Retries are counted and recorded, so none may happen unseen.
+        .retry(reqwest::retry::never())
+        .connect_timeout(timeouts.connection)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .tcp_keepalive(Duration::from_secs(30))
+        .build()
+        .map_err(|error| told(&error))
+}
+
 impl Client {
     pub(crate) fn new(timeouts: Timeouts) -> Result<Self, String> {
-        let provider = rustls::crypto::ring::default_provider();
-        // Another part of the program may have chosen one before.
-        let _ = provider.install_default();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("mirrorcode/", env!("CARGO_PKG_VERSION")))
-            // A redirect would carry the key to another host.
-            .redirect(reqwest::redirect::Policy::none())
-            // Retries are counted and recorded, so none may happen unseen.
-            .retry(reqwest::retry::never())
-            .connect_timeout(timeouts.connection)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .tcp_keepalive(Duration::from_secs(30))
-            .build()
-            .map_err(|error| told(&error))?;
+        let http = client(timeouts)?;
         Ok(Client {
             runtime,
             http,
@@ -212,7 +217,8 @@ async fn watched<T>(
     }
 }
 
-fn of_sending(error: &reqwest::Error) -> Failure {
+/// What a request failed of that got no answer.
+pub(crate) fn of_sending(error: &reqwest::Error) -> Failure {
     let kind = match (error.is_connect(), error.is_timeout()) {
         (true, true) => Kind::TimedOut {
             phase: Phase::Connection,

@@ -13,6 +13,7 @@
 mod after;
 mod conversation;
 mod failure;
+pub mod gateway;
 mod http;
 mod key;
 mod name;

@@ -55,14 +55,7 @@ impl Provider {
         key: Option<Key>,
         timeouts: Timeouts,
     ) -> Result<Self, ConnectError> {
-        if base.is_none() && key.is_none() && wire::base_url(&name).is_some() {
-            let variables = Key::variables(&name);
-            return Err(crate::KeyError::Missing { name, variables }.into());
-        }
-        let base = base
-            .or(wire::base_url(&name))
-            .ok_or_else(|| ConnectError::NoBase(name.clone()))?;
-        let base = checked(base)?;
+        let base = place(&name, base, key.as_ref())?;
         let client = Client::new(timeouts).map_err(|what| ConnectError::Machine {
             name: name.clone(),
             what,
@@ -156,6 +149,22 @@ impl Model for Provider {
             failure
         })
     }
+}
+
+/// Where a model is asked, without a slash at the end.
+pub(crate) fn place(
+    name: &Name,
+    base: Option<&str>,
+    key: Option<&Key>,
+) -> Result<String, ConnectError> {
+    if base.is_none() && key.is_none() && wire::base_url(name).is_some() {
+        let (name, variables) = (name.clone(), Key::variables(name));
+        return Err(crate::KeyError::Missing { name, variables }.into());
+    }
+    let base = base
+        .or(wire::base_url(name))
+        .ok_or_else(|| ConnectError::NoBase(name.clone()))?;
+    checked(base)
 }
 
 /// A base URL without the slash at its end.

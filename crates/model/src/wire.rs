@@ -5,6 +5,7 @@ mod chat;
 mod error;
 mod gemini;
 mod responses;
+mod whole;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub(crate) use error::{said, understood};
+pub(crate) use whole::events as whole;
 
 use crate::sse::ServerEvent;
 use crate::{Block, Dialect, Failure, Kept, Kind, Name, Raw, Reply, Request, Usage, Watch};
@@ -49,7 +51,7 @@ pub(crate) fn write(name: &Name, request: &Request<'_>) -> Result<Sent, Failure>
 }
 
 /// Puts a provider's answer together.
-pub(crate) trait Reader {
+pub(crate) trait Reader: Send {
     /// Takes an event; says whether the answer is complete.
     fn event(&mut self, event: &ServerEvent, watch: &mut dyn Watch) -> Result<bool, Failure>;
 
