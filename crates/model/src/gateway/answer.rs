@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
+use tokio::time::Sleep;
 
 use super::clerk::{Clerk, Deed};
 use crate::sse::Parser;
 use crate::wire::{self, Reader};
-use crate::{Dialect, Failure, Kind, Phase, Reply, Silent, Spent, Usage};
+use crate::{Dialect, Failure, Kind, Phase, Reply, Silent, Spent, Timeouts, Usage};
 
 /// The most that is kept of an answer that is not a stream, in bytes, to be read at its end.
 const LONGEST_WHOLE: usize = 64 << 20;
@@ -151,7 +152,8 @@ pub(super) struct Overheard {
     listener: Listener,
     call: UnderWay,
     patience: Duration,
-    alarm: Pin<Box<tokio::time::Sleep>>,
+    end: Instant,
+    alarm: Pin<Box<Sleep>>,
 }
 
 impl Overheard {
@@ -159,14 +161,15 @@ impl Overheard {
         body: reqwest::Body,
         listener: Listener,
         call: UnderWay,
-        patience: Duration,
+        timeouts: &Timeouts,
     ) -> Self {
         Overheard {
             body,
             listener,
+            end: call.begun + timeouts.end,
             call,
-            patience,
-            alarm: Box::pin(tokio::time::sleep(patience)),
+            patience: timeouts.stream,
+            alarm: Box::pin(tokio::time::sleep(timeouts.stream)),
         }
     }
 
@@ -211,8 +214,8 @@ impl Body for Overheard {
                 Poll::Ready(Some(Err(text)))
             }
             Poll::Ready(Some(Ok(frame))) => {
-                let next = tokio::time::Instant::now() + this.patience;
-                this.alarm.as_mut().reset(next);
+                let next = (Instant::now() + this.patience).min(this.end);
+                this.alarm.as_mut().reset(next.into());
                 if let Some(piece) = frame.data_ref() {
                     this.listener.hear(piece);
                 }

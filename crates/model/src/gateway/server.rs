@@ -228,9 +228,8 @@ impl Server {
             .headers
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        let patience = self.upstream.timeouts.stream;
         let listener = Listener::new(dialect, streams);
-        let overheard = Overheard::new(body, listener, call, patience);
+        let overheard = Overheard::new(body, listener, call, &self.upstream.timeouts);
         let mut answer = Response::new(overheard.boxed_unsync());
         *answer.headers_mut() = handed_back(&parts.headers);
         Ok(answer)
