@@ -28,7 +28,7 @@ pub use turn::{Estimate, Kind, Limits as Budget, Piece, Purpose, Spent, Why};
 pub use value::{Bytes, Digest, NotValid, Time};
 
 /// Version of the journal's format that is written, and the newest that is read.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Longest text that stands in the journal itself, in bytes; longer content is a blob. A file takes a block of
 /// 4 KiB on disk, however short it is.
@@ -209,6 +209,34 @@ pub enum Event {
         /// What the run has spent before it.
         spent: Spent,
     },
+    /// What another program asks a model, before the call of this number. Its messages are those of an earlier call as
+    /// far as both are the same, and then its own.
+    Request {
+        /// Number of the call.
+        call: u64,
+        /// The language that it is in.
+        dialect: model::Dialect,
+        /// The name under which the model was asked for, where that is not its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alias: Option<String>,
+        /// The earlier call; 0 for none.
+        after: u64,
+        /// How many of its messages stand first.
+        kept: u64,
+        /// The messages after them, each as the program wrote it.
+        items: Vec<Content>,
+        /// Everything else in it, as JSON.
+        rest: Content,
+    },
+    /// Another program asked the gateway for something in vain, or a part of what it asked for was left out.
+    Refused {
+        /// Method and path.
+        place: String,
+        /// Why: `path`, `model`, `content`, `too-large`, `budget`, `closed` or `provider`.
+        reason: String,
+        /// What was wrong, in words.
+        what: String,
+    },
     /// A model has answered.
     Reply {
         /// Number of the call.
@@ -286,7 +314,7 @@ pub enum Event {
 
 impl Event {
     /// The type of every event, as it is written.
-    pub const TYPES: [&str; 20] = [
+    pub const TYPES: [&str; 22] = [
         "start",
         "attach",
         "command",
@@ -297,6 +325,8 @@ impl Event {
         "context",
         "message",
         "call",
+        "request",
+        "refused",
         "reply",
         "call-failed",
         "unanswered",
@@ -324,6 +354,8 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 pub enum Agent {
     /// A model, with the tools of this program.
     Model,
+    /// Another program, which speaks to a model through the gateway.
+    Program,
     /// A person at a shell.
     Person,
     /// The commands of a recorded run, executed again.
@@ -523,6 +555,16 @@ mod tests {
         let kind = serde_json::to_value(&entry).unwrap()["type"].clone();
         assert!(Event::TYPES.iter().any(|known| kind == *known), "{kind}");
         assert_eq!(serde_json::to_string(&entry).unwrap(), line);
+    }
+
+    #[test]
+    fn format_3() {
+        check(
+            r#"{"seq":1,"time":"2026-11-24T02:10:00.123Z","type":"request","call":3,"dialect":"anthropic","alias":"small","after":2,"kept":7,"items":["{\"role\":\"user\"}"],"rest":"{}"}"#,
+        );
+        check(
+            r#"{"seq":2,"time":"2026-11-24T02:10:00.123Z","type":"refused","place":"POST /v1/files","reason":"path","what":"it is not here"}"#,
+        );
     }
 
     /// What is written today must be read for ever: add lines here, never change them.

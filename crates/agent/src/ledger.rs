@@ -61,6 +61,20 @@ impl Ledger {
         self.open().recorder.flush()
     }
 
+    /// Takes down the calls of the reference that a command has made so far, which would otherwise wait for its end.
+    pub(crate) fn note_calls(&self) -> Result<(), RecordError> {
+        let mut book = self.open();
+        for call in std::mem::take(&mut book.calls) {
+            book.recorder.note(call)?;
+        }
+        Ok(())
+    }
+
+    /// Number of the command under way; 0 for none.
+    pub(crate) fn command(&self) -> u64 {
+        self.open().command.unwrap_or(0)
+    }
+
     /// Keeps bytes that an event is to refer to.
     ///
     /// # Errors

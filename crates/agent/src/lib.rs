@@ -1,4 +1,5 @@
-//! Who works on a task: a person at a shell, or a replay of a recorded run.
+//! Who works on a task: a model with the tools of this program, another agent's program, a person at a shell, or a
+//! replay of a recorded run.
 //!
 //! # Architecture invariant
 //!
@@ -8,6 +9,7 @@ mod control;
 pub mod event;
 pub mod jobs;
 mod ledger;
+pub mod program;
 mod replay;
 pub mod scaffold;
 mod session;
@@ -18,5 +20,5 @@ pub use ledger::Ledger;
 pub use replay::{
     Archive, Deed, Deviation, Recorded, RecordedResult, ReplayError, Step, recorded, repeat,
 };
-pub use session::{CommandOutcome, Error, Request, Session, Setting, TASK, WORKSPACE};
+pub use session::{CommandOutcome, Error, PROGRAM, Request, Session, Setting, TASK, WORKSPACE};
 pub use terminal::Terminal;

@@ -8,7 +8,7 @@
 
 mod conversation;
 mod files;
-mod meter;
+pub(crate) mod meter;
 mod past;
 mod prompt;
 mod steering;
@@ -81,6 +81,8 @@ pub enum Finish {
     Budget(&'static str),
     /// The model does not answer.
     Failed(Failure),
+    /// Another agent's program broke down, as this says.
+    Crashed(String),
 }
 
 /// What is seen of a run after each answer.

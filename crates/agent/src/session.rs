@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -27,8 +28,10 @@ pub const WORKSPACE: &str = "/workspace";
 const SCRATCH: &str = "/tmp";
 /// Docs and visible cases.
 pub const TASK: &str = "/task";
+/// Another agent's program.
+pub const PROGRAM: &str = "/agent";
 /// Home directory: not in the workspace, so that no tool's cache becomes part of a submission.
-const HOME: &str = "/tmp/home";
+pub(crate) const HOME: &str = "/tmp/home";
 /// Where the shell keeps exported variables and its directory between commands.
 const STATE: &str = "/tmp/.shell";
 /// First on an agent's PATH.
@@ -72,6 +75,10 @@ pub struct Setting {
     pub command_output: u64,
     /// Memory of everything that runs at the same time, in bytes.
     pub memory: u64,
+    /// Port of the sandbox's loopback that the caller listens on; without one, there is no network at all.
+    pub port: Option<u16>,
+    /// Another agent's program, on the host; it stands in [`PROGRAM`].
+    pub program: Option<PathBuf>,
 }
 
 /// Why a session could not go on.
@@ -163,6 +170,7 @@ pub struct CommandOutcome {
 pub struct Session {
     setting: Setting,
     worker: Worker,
+    listener: Option<TcpListener>,
     ledger: Ledger,
     directory: PathBuf,
     number: u64,
@@ -236,6 +244,11 @@ impl Session {
                 writable: false,
             },
         ];
+        mounts.extend(setting.program.clone().map(|program| Mount {
+            source: Source::Path(program),
+            at: PROGRAM.into(),
+            writable: false,
+        }));
         let mut offer = |name: &str, socket: PathBuf| {
             mounts.push(Mount {
                 source: Source::Bytes {
@@ -258,7 +271,7 @@ impl Session {
             offer(word, path);
             controls.push((word, listener));
         }
-        let worker = Worker::start(&Spec {
+        let spec = Spec {
             rootfs: setting.rootfs.clone(),
             mounts,
             scratch: Vec::new(),
@@ -270,7 +283,14 @@ impl Session {
             guard: None,
             memory: setting.memory,
             processes: PROCESSES,
-        })?;
+        };
+        let (worker, listener) = match setting.port {
+            None => (Worker::start(&spec)?, None),
+            Some(port) => {
+                let (worker, listener) = Worker::start_with_port(&spec, port)?;
+                (worker, Some(listener))
+            }
+        };
         let shared = vec![
             Shared {
                 source: setting.workspace.clone(),
@@ -304,6 +324,7 @@ impl Session {
         Ok(Session {
             setting,
             worker,
+            listener,
             ledger,
             directory,
             number,
@@ -318,6 +339,11 @@ impl Session {
     /// The run's record.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What is behind [`Setting::port`]. It can be had once.
+    pub(crate) fn listener(&mut self) -> Option<TcpListener> {
+        self.listener.take()
     }
 
     /// The workspace on the host.

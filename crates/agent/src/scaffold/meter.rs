@@ -41,6 +41,8 @@ pub(crate) struct Meter {
     /// When this session began; wall time of earlier ones is in `spent`.
     begun: Instant,
     tariff: Box<dyn Tariff>,
+    /// What calls under way may cost, of which there are several at once when another program works.
+    reserved: Estimate,
     /// The last step of the tightest limit, in per cent, that the model was told of.
     told: u64,
 }
@@ -52,6 +54,7 @@ impl Meter {
             spent,
             begun: Instant::now(),
             tariff,
+            reserved: Estimate::default(),
             told: 0,
         };
         meter.told = step(meter.used());
@@ -143,7 +146,11 @@ impl Meter {
     pub(crate) fn room(&self, input: u64, least: u64, most: u64) -> Result<Estimate, &'static str> {
         let mut output = most;
         if let Some(limit) = self.limits.tokens {
-            let used = self.spent.tokens + self.spent.possible_tokens + input;
+            let used = self.spent.tokens
+                + self.spent.possible_tokens
+                + self.reserved.input_tokens
+                + self.reserved.output_tokens
+                + input;
             let left = limit.saturating_sub(used);
             if left < least.min(most) {
                 return Err(limit::TOKENS);
@@ -151,7 +158,9 @@ impl Meter {
             output = output.min(left);
         }
         if let Some(limit) = self.limits.microdollars {
-            let used = self.spent.microdollars + self.spent.possible_microdollars;
+            let used = self.spent.microdollars
+                + self.spent.possible_microdollars
+                + self.reserved.microdollars;
             let left = limit.saturating_sub(used);
             let mut low = least.min(output);
             if self.worst(input, low) > left {
@@ -173,6 +182,20 @@ impl Meter {
             output_tokens: output,
             microdollars: self.worst(input, output),
         })
+    }
+
+    /// Sets aside what a call may cost until it has ended.
+    pub(crate) fn reserve(&mut self, estimate: &Estimate) {
+        self.reserved.input_tokens += estimate.input_tokens;
+        self.reserved.output_tokens += estimate.output_tokens;
+        self.reserved.microdollars += estimate.microdollars;
+    }
+
+    /// Takes back what was set aside.
+    pub(crate) fn release(&mut self, estimate: &Estimate) {
+        self.reserved.input_tokens -= estimate.input_tokens;
+        self.reserved.output_tokens -= estimate.output_tokens;
+        self.reserved.microdollars -= estimate.microdollars;
     }
 
     /// Price when nothing is read from a cache and everything is written to it, if that costs more.

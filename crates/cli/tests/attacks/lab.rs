@@ -369,6 +369,8 @@ impl Lab {
             command_wall: Duration::from_secs(120),
             command_output: 16 << 20,
             memory: memory << 30,
+            port: None,
+            program: None,
         };
         let session = Session::open(
             setting,

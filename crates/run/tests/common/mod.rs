@@ -207,6 +207,26 @@ fn turn() -> impl Strategy<Value = Event> {
                 milliseconds: n[2],
             }
         }),
+        (
+            vec(content(), 0..3),
+            content(),
+            proptest::option::of(text()),
+            numbers()
+        )
+            .prop_map(|(items, rest, alias, n)| Event::Request {
+                call: n[0],
+                dialect: model::Dialect::Gemini,
+                alias,
+                after: n[1],
+                kept: n[2],
+                items,
+                rest,
+            }),
+        (text(), text(), text()).prop_map(|(place, reason, what)| Event::Refused {
+            place,
+            reason,
+            what,
+        }),
         any::<u64>().prop_map(|call| Event::Unanswered { call }),
         (any::<u64>(), text()).prop_map(|(number, tool)| Event::Edit { number, tool }),
         (text(), text(), vec(piece, 0..3), any::<bool>()).prop_map(
@@ -235,7 +255,12 @@ fn turn() -> impl Strategy<Value = Event> {
 /// Events of every type, each as likely as another.
 pub fn event() -> impl Strategy<Value = Event> {
     let words = || btree_map(text(), text(), 0..3);
-    let agent = proptest::sample::select(vec![Agent::Model, Agent::Person, Agent::Replay]);
+    let agent = proptest::sample::select(vec![
+        Agent::Model,
+        Agent::Program,
+        Agent::Person,
+        Agent::Replay,
+    ]);
     let start = (
         any::<u32>(),
         text(),

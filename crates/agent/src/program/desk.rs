@@ -1,0 +1,275 @@
+//! Decides about a program's requests by the run's budget, and records them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use model::gateway::{self, Admitted, Ask, Denied, Refusal};
+use model::{Failure, Reply};
+use sha2::{Digest, Sha256};
+
+use super::lock;
+use crate::event::{Estimate, Event, Purpose, RecordError};
+use crate::ledger::Ledger;
+use crate::scaffold::Steering;
+use crate::scaffold::meter::{self, Meter};
+
+/// Tokens of an answer that are allowed for where the program names no limit.
+const ASSUMED_OUTPUT: u64 = 32_000;
+/// Bytes of a request for a token, at least: text has about four, JSON and code fewer.
+const BYTES_PER_TOKEN: u64 = 3;
+/// Conversations that a later request may go on with.
+const RECENT: usize = 32;
+/// Refusals that are recorded; a program that goes on asking in vain does not fill the disk.
+const MOST_REFUSALS: u64 = 10_000;
+
+/// A conversation that was sent.
+struct Sent {
+    call: u64,
+    items: Vec<[u8; 32]>,
+    /// Tokens of it and of the answer, once the provider has counted them.
+    tokens: Option<u64>,
+}
+
+/// What is known of a program's calls.
+pub(super) struct Register {
+    pub(super) meter: Meter,
+    /// Calls so far.
+    calls: u64,
+    open: BTreeMap<u64, Estimate>,
+    recent: VecDeque<Sent>,
+    refusals: u64,
+    /// Answers in this session.
+    pub(super) answered: u64,
+    /// Why the last call failed, if it did.
+    pub(super) last_failure: Option<Failure>,
+    /// The limit that is reached, and since when.
+    pub(super) budget: Option<(&'static str, Instant)>,
+    /// Why nothing can be recorded any more.
+    pub(super) failed: Option<RecordError>,
+}
+
+impl Register {
+    pub(super) fn new(meter: Meter, calls: u64) -> Self {
+        Register {
+            meter,
+            calls,
+            open: BTreeMap::new(),
+            recent: VecDeque::new(),
+            refusals: 0,
+            answered: 0,
+            last_failure: None,
+            budget: None,
+            failed: None,
+        }
+    }
+}
+
+/// The gateway's desk for one run.
+pub(super) struct Desk {
+    ledger: Ledger,
+    register: Arc<Mutex<Register>>,
+    steering: Arc<Steering>,
+}
+
+impl Desk {
+    pub(super) fn new(
+        ledger: Ledger,
+        register: Arc<Mutex<Register>>,
+        steering: Arc<Steering>,
+    ) -> Self {
+        Desk {
+            ledger,
+            register,
+            steering,
+        }
+    }
+
+    fn note(&self, register: &mut Register, event: Event) {
+        if let Err(error) = self.ledger.note(event) {
+            register.failed.get_or_insert(error);
+        }
+    }
+}
+
+/// The earlier conversation that most of these messages begin like, and how many.
+fn goes_on<'a>(recent: &'a VecDeque<Sent>, items: &[[u8; 32]]) -> (Option<&'a Sent>, usize) {
+    let alike = |sent: &Sent| {
+        let pairs = sent.items.iter().zip(items);
+        pairs.take_while(|(one, other)| one == other).count()
+    };
+    let best = recent.iter().map(|sent| (alike(sent), sent));
+    match best.max_by_key(|(kept, _)| *kept) {
+        Some((kept, sent)) if kept > 0 => (Some(sent), kept),
+        _ => (None, 0),
+    }
+}
+
+impl gateway::Desk for Desk {
+    fn admit(&mut self, ask: &Ask) -> Result<Admitted, Denied> {
+        let mut register = lock(&self.register);
+        let register = &mut *register;
+        if register.failed.is_some() || self.steering.is_stopped() || self.ledger.is_submitted() {
+            return Err(Denied::Closed);
+        }
+        if self.steering.is_paused() {
+            return Err(Denied::Wait);
+        }
+        let items: Vec<[u8; 32]> = ask
+            .items
+            .iter()
+            .map(|item| Sha256::digest(item.as_bytes()).into())
+            .collect();
+        let (before, kept) = goes_on(&register.recent, &items);
+        let after = before.map_or(0, |sent| sent.call);
+        let new: usize = ask.items[kept..].iter().map(String::len).sum();
+        let input = match before.and_then(|sent| sent.tokens) {
+            Some(tokens) => (tokens + new as u64 / BYTES_PER_TOKEN).min(ask.bytes),
+            None => ask.bytes / BYTES_PER_TOKEN,
+        };
+        let most = ask.most.unwrap_or(ASSUMED_OUTPUT);
+        let room = match register.meter.reached() {
+            Some(name) => Err(name),
+            None => register.meter.room(input, ask.least, most),
+        };
+        let estimate = room.map_err(|name| {
+            register.budget.get_or_insert((name, Instant::now()));
+            Denied::Budget(name)
+        })?;
+        let call = register.calls + 1;
+        let recorded = (|| {
+            let contents = ask.items[kept..]
+                .iter()
+                .map(|item| self.ledger.content(item.as_bytes()))
+                .collect::<Result<Vec<_>, _>>()?;
+            let rest = self.ledger.content(ask.rest.as_bytes())?;
+            self.ledger.note(Event::Request {
+                call,
+                dialect: ask.dialect,
+                alias: ask.alias.clone(),
+                after,
+                kept: kept as u64,
+                items: contents,
+                rest,
+            })?;
+            let spent = register.meter.spent();
+            self.ledger.note(Event::Call {
+                number: call,
+                turn: spent.turns + 1,
+                purpose: Purpose::Turn,
+                context: 0,
+                estimate,
+                spent,
+            })
+        })();
+        if let Err(error) = recorded {
+            register.failed = Some(error);
+            return Err(Denied::Closed);
+        }
+        register.calls = call;
+        register.meter.reserve(&estimate);
+        register.open.insert(call, estimate);
+        if register.recent.len() == RECENT {
+            register.recent.pop_front();
+        }
+        register.recent.push_back(Sent {
+            call,
+            items,
+            tokens: None,
+        });
+        let limits = register.meter.limits();
+        let limited = limits.tokens.is_some() || limits.microdollars.is_some();
+        // Where the program names no limit, the model's own holds, as long as the budget has room for it.
+        let capped = ask.most.is_some() || estimate.output_tokens < ASSUMED_OUTPUT;
+        Ok(Admitted {
+            call,
+            output_tokens: (limited && capped).then_some(estimate.output_tokens),
+        })
+    }
+
+    fn answered(&mut self, call: u64, reply: Reply, milliseconds: u64) {
+        let mut register = lock(&self.register);
+        let register = &mut *register;
+        let Some(estimate) = register.open.remove(&call) else {
+            return;
+        };
+        let (usage, attempts) = (reply.usage, reply.attempts);
+        register.meter.release(&estimate);
+        let microdollars = register.meter.price(usage, &attempts);
+        register
+            .meter
+            .answered(&usage, &attempts, microdollars, &estimate, true);
+        register.answered += 1;
+        register.last_failure = None;
+        if let Some(sent) = register.recent.iter_mut().find(|sent| sent.call == call) {
+            sent.tokens = Some(usage.total());
+        }
+        let message = serde_json::to_vec(&reply.blocks).unwrap_or_default();
+        match self.ledger.content(&message) {
+            Ok(message) => {
+                let event = Event::Reply {
+                    call,
+                    message,
+                    stop: reply.stop,
+                    usage,
+                    attempts,
+                    microdollars,
+                    milliseconds,
+                };
+                self.note(register, event);
+            }
+            Err(error) => register.failed = Some(error),
+        }
+    }
+
+    fn failed(&mut self, call: u64, failure: Failure, milliseconds: u64) {
+        let mut register = lock(&self.register);
+        let register = &mut *register;
+        let Some(estimate) = register.open.remove(&call) else {
+            return;
+        };
+        register.meter.release(&estimate);
+        let microdollars = register
+            .meter
+            .price(meter::known(&failure), &failure.attempts);
+        register.meter.failed(&failure, microdollars, &estimate);
+        if failure.kind != model::Kind::Stopped {
+            register.last_failure = Some(failure.clone());
+        }
+        let event = Event::CallFailed {
+            call,
+            failure,
+            microdollars,
+            milliseconds,
+        };
+        self.note(register, event);
+    }
+
+    fn refused(&mut self, refusal: Refusal) {
+        let mut register = lock(&self.register);
+        let register = &mut *register;
+        register.refusals += 1;
+        if register.refusals > MOST_REFUSALS {
+            return;
+        }
+        let mut what = refusal.what;
+        if register.refusals == MOST_REFUSALS {
+            what += "; what is refused from here on is not recorded";
+        }
+        let event = Event::Refused {
+            place: refusal.place,
+            reason: refusal.reason.name().to_owned(),
+            what,
+        };
+        self.note(register, event);
+    }
+
+    fn flush(&mut self) -> bool {
+        let flushed = self.ledger.flush();
+        let mut register = lock(&self.register);
+        if let Err(error) = flushed {
+            register.failed.get_or_insert(error);
+        }
+        register.failed.is_none()
+    }
+}
