@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-targets test-attacks test-cgroup2 test-models bench setup lint clean
+.PHONY: demo test test-languages test-targets test-attacks test-cgroup2 test-models test-gateway bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -56,6 +56,16 @@ test-cgroup2: setup
 test-models: setup
 	CARGO="$(CARGO)" sh tests/models/run.sh
 
+# The gateway: the vendors' SDKs and real agents (Claude Code, Codex, mini-swe-agent, Gemini CLI) before a provider's
+# stand-in on loopback: installs them from npm and pip, about 1.5 GB, needs the package mirrors.
+GATEWAY_PACKAGES := python3-venv python3-pip npm
+
+test-gateway: PACKAGES += $(GATEWAY_PACKAGES)
+test-gateway: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	$(CARGO) build --release --quiet -p model --example gateway
+	sh tests/gateway/run.sh target/release/mirrorcode target/release/examples/gateway
+
 # Each prints ratios to what a user would have instead, in one run. Quiet machines give steady figures.
 BENCH_PACKAGES := bubblewrap python3 runc
 
@@ -65,6 +75,8 @@ bench: setup
 	PATH=$$PATH:/usr/sbin $(CARGO) run --release --quiet -p sandbox --example floor
 	$(CARGO) run --release --quiet -p cli --example score_ratio
 	sh benches/oracle.sh target/release/mirrorcode
+	$(CARGO) build --release --quiet -p model --example gateway
+	sh benches/gateway.sh target/release/examples/gateway
 	$(CARGO) run --release --quiet -p cli --example soak
 
 clean:

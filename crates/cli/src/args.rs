@@ -255,6 +255,22 @@ pub(crate) struct RunArgs {
     /// Model, such as `anthropic/NAME`, `openai/NAME`, `compatible/NAME`; `scripted:FILE`, `replay:RUN`
     #[arg(long, value_name = "MODEL", required = true)]
     pub(crate) model: Option<String>,
+    /// Another agent instead of the built-in one: `claude-code`, `codex`, `gemini-cli`, `mini-swe-agent`, `generic`, or
+    /// a file that ends in `.toml`
+    #[arg(long, value_name = "AGENT", help_heading = "Agent")]
+    pub(crate) agent: Option<String>,
+    /// What a generic agent runs, in a shell that has $prompt, $model, $gateway and $key
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        requires = "agent",
+        help_heading = "Agent"
+    )]
+    pub(crate) agent_command: Option<String>,
+    /// Another model's name that stands for the model where the agent asks for it; a `*` at the end stands for any
+    /// ending. May be given again
+    #[arg(long, value_name = "NAME", requires = "agent", help_heading = "Agent")]
+    pub(crate) alias: Vec<String>,
     /// Runs of each task
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: u32,

@@ -38,15 +38,25 @@ fn toolchain(language: &Language, packages: &[String]) -> Recipe {
     recipe
 }
 
-/// Where agents work.
+/// Where agents work; `more` packages are those that one of them wants.
 pub(crate) fn for_agent(
     context: &Context,
     language: &Language,
+    more: &[String],
     target: &Target,
 ) -> Result<Image, Failure> {
+    let more = more
+        .iter()
+        .filter(|name| !language.agent_packages.contains(name));
+    let packages: Vec<String> = language
+        .agent_packages
+        .iter()
+        .chain(more)
+        .cloned()
+        .collect();
     get(
         context,
-        &toolchain(language, &language.agent_packages),
+        &toolchain(language, &packages),
         &target.spec.absent,
     )
 }

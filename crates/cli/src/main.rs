@@ -1,5 +1,6 @@
 //! The mirrorcode program: arguments, progress, exit codes. What it does is done in the crates beside it.
 
+mod agents;
 mod args;
 mod choose;
 mod context;
@@ -7,6 +8,7 @@ mod curve;
 mod doctor;
 mod evaluate;
 mod exit;
+mod external;
 mod images;
 mod models;
 mod orders;

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use agent::event::{Content, Event};
 use agent::scaffold::Tariff;
+use model::gateway::{Pinned, Upstream};
 use model::{
-    Failure as NoReply, Key, Kind, Model, Name, Patience, Prices, Provider, Reply, Request,
-    Retrying, Scripted, Timeouts, Usage, Watch,
+    ConnectError, Failure as NoReply, Key, Kind, Model, Name, Patience, Price, Prices, Provider,
+    Reply, Request, Retrying, Scripted, Timeouts, UnknownPrice, Usage, Watch,
 };
 use run::{Known, Reader, Store};
 
+use crate::agents::AgentFile;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::plan::Plan;
@@ -61,42 +63,87 @@ pub(crate) fn open(context: &Context, plan: &Plan, replies: u64) -> Result<Opene
     }
 }
 
+fn key(plan: &Plan, name: &Name) -> Result<Option<Key>, Failure> {
+    match &plan.key_file {
+        Some(file) => Key::read(Path::new(file)).map(Some),
+        None => Key::from_environment(name),
+    }
+    .map_err(Failure::usage)
+}
+
+fn price(plan: &Plan, name: &Name) -> Result<Result<Price, UnknownPrice>, Failure> {
+    let mut prices = Prices::built_in().map_err(Failure::machine)?;
+    if let Some(file) = &plan.prices {
+        let own = Prices::open(Path::new(file)).map_err(|error| Failure::usage(whole(&error)))?;
+        prices = prices.overridden_by(own);
+    }
+    Ok(prices.price(name).cloned())
+}
+
+fn not_connected(error: ConnectError) -> Failure {
+    match error {
+        ConnectError::Machine { .. } => Failure::machine(error),
+        error => Failure::usage(error),
+    }
+}
+
+/// The way to a model for another agent.
+pub(crate) struct Gate {
+    pub(crate) upstream: Upstream,
+    pub(crate) tariff: Box<dyn Tariff>,
+    /// Why nobody knows what it costs, if that is so.
+    pub(crate) unpriced: Option<String>,
+}
+
+/// Prepares the way to a model for another agent.
+pub(crate) fn gate(plan: &Plan, agent: &AgentFile) -> Result<Gate, Failure> {
+    let name: Name = plan.model.parse().map_err(|error| {
+        Failure::usage(format!("{error}; another agent needs a provider's model"))
+    })?;
+    agent.check(plan.agent.as_deref().unwrap_or_default(), &name)?;
+    let (key, price) = (key(plan, &name)?, price(plan, &name)?);
+    let pinned = Pinned {
+        name,
+        aliases: [&agent.aliases[..], &plan.aliases[..]].concat(),
+    };
+    let upstream = Upstream::new(pinned, plan.base_url.as_deref(), key, Timeouts::default())
+        .map_err(not_connected)?;
+    let (tariff, unpriced) = tariff(price);
+    Ok(Gate {
+        upstream,
+        tariff,
+        unpriced,
+    })
+}
+
+fn tariff(price: Result<Price, UnknownPrice>) -> (Box<dyn Tariff>, Option<String>) {
+    match price {
+        Ok(price) => {
+            let tariff = move |usage: &Usage| price.cost(usage).0.div_ceil(1000);
+            (Box::new(tariff), None)
+        }
+        Err(unknown) => (Box::new(|_: &Usage| 0), Some(unknown.to_string())),
+    }
+}
+
 fn provider(plan: &Plan) -> Result<Opened, Failure> {
     let name: Name = plan.model.parse().map_err(|error| {
         Failure::usage(format!(
             "{error}; there are also scripted:FILE and replay:RUN"
         ))
     })?;
-    let key = match &plan.key_file {
-        Some(file) => Some(Key::read(Path::new(file)).map_err(Failure::usage)?),
-        None => Key::from_environment(&name).map_err(Failure::usage)?,
-    };
-    let mut prices = Prices::built_in().map_err(Failure::machine)?;
-    if let Some(file) = &plan.prices {
-        let own = Prices::open(Path::new(file)).map_err(|error| Failure::usage(whole(&error)))?;
-        prices = prices.overridden_by(own);
-    }
-    let price = prices.price(&name).cloned();
+    let (key, price) = (key(plan, &name)?, price(plan, &name)?);
     let provider = Provider::new(name, plan.base_url.as_deref(), key, Timeouts::default())
-        .map_err(|error| match error {
-            model::ConnectError::Machine { .. } => Failure::machine(error),
-            error => Failure::usage(error),
-        })?;
+        .map_err(not_connected)?;
     let seed = u64::from(std::process::id());
     let model = Box::new(Retrying::new(provider, Patience::default(), seed));
-    Ok(match price {
-        Ok(price) => Opened {
-            model,
-            window: price.context,
-            unpriced: None,
-            tariff: Box::new(move |usage: &Usage| price.cost(usage).0.div_ceil(1000)),
-        },
-        Err(unknown) => Opened {
-            model,
-            window: None,
-            unpriced: Some(unknown.to_string()),
-            tariff: Box::new(|_: &Usage| 0),
-        },
+    let window = price.as_ref().ok().and_then(|price| price.context);
+    let (tariff, unpriced) = tariff(price);
+    Ok(Opened {
+        model,
+        tariff,
+        unpriced,
+        window,
     })
 }
 

@@ -30,6 +30,11 @@ pub(crate) struct Plan {
     pub(crate) max_output: u64,
     pub(crate) thinking: String,
     pub(crate) command_limit: u64,
+    /// Another agent, by name or file.
+    pub(crate) agent: Option<String>,
+    pub(crate) agent_command: Option<String>,
+    /// Names that stand for the model.
+    pub(crate) aliases: Vec<String>,
 }
 
 fn compaction(arg: CompactionArg) -> Compaction {
@@ -62,6 +67,9 @@ impl Plan {
             max_output: MAX_OUTPUT,
             thinking: "default".to_owned(),
             command_limit: COMMAND_LIMIT,
+            agent: None,
+            agent_command: None,
+            aliases: Vec::new(),
         }
     }
 
@@ -108,12 +116,16 @@ impl Plan {
             ("command-limit".to_owned(), self.command_limit.to_string()),
         ]);
         let compact_at = self.compact_at.map(|tokens| tokens.to_string());
+        let aliases = (!self.aliases.is_empty()).then(|| self.aliases.join(" "));
         for (name, value) in [
             ("base-url", &self.base_url),
             ("rootfs", &self.rootfs),
             ("compact-at", &compact_at),
             ("prices", &self.prices),
             ("key-file", &self.key_file),
+            ("agent", &self.agent),
+            ("agent-command", &self.agent_command),
+            ("aliases", &aliases),
         ] {
             if let Some(value) = value {
                 options.insert(name.to_owned(), value.clone());
@@ -152,6 +164,13 @@ impl Plan {
             max_output: number("max-output", plain.max_output)?,
             thinking: text("thinking").unwrap_or(plain.thinking.clone()),
             command_limit: number("command-limit", plain.command_limit)?,
+            agent: text("agent"),
+            agent_command: text("agent-command"),
+            aliases: text("aliases")
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
             ..plain
         })
     }
@@ -240,6 +259,9 @@ mod tests {
         plan.compact_at = Some(7);
         plan.prices = Some("/p".to_owned());
         plan.thinking = "high".to_owned();
+        plan.agent = Some("generic".to_owned());
+        plan.agent_command = Some("run \"$prompt\"".to_owned());
+        plan.aliases = vec!["a".to_owned(), "b*".to_owned()];
         assert_eq!(Plan::read(&plan.written()).unwrap(), plan);
         assert!(Plan::read(&BTreeMap::new()).is_err());
     }

@@ -51,6 +51,10 @@ pub(crate) struct Place<'a> {
     pub(crate) jobs: usize,
     /// Ends what is under way.
     pub(crate) stop: &'a Arc<AtomicBool>,
+    /// Port of the sandbox's loopback that is listened on outside.
+    pub(crate) port: Option<u16>,
+    /// Another agent's program.
+    pub(crate) program: Option<&'a Path>,
 }
 
 /// A task with everything that a session on it needs.
@@ -64,10 +68,12 @@ pub(crate) struct Ready {
     _images: Vec<image::Image>,
 }
 
+/// Makes a task ready. `packages` are those that an agent wants beside the language's own.
 pub(crate) fn prepare(
     context: &Context,
     name: &str,
     rootfs: Option<&Path>,
+    packages: &[String],
 ) -> Result<Ready, Failure> {
     let (target, language) = context.catalog()?.task(&name.parse::<Task>()?)?;
     let lock = target.locked()?;
@@ -76,7 +82,7 @@ pub(crate) fn prepare(
     task::docs(context, &target)?;
     let agent_root = match rootfs {
         Some(dir) => image::Image::from_rootfs(dir)?,
-        None => images::for_agent(context, &language, &target)?,
+        None => images::for_agent(context, &language, packages, &target)?,
     };
     let build = images::for_build(context, &language, &target)?;
     let runtime = images::for_runtime(context, &language, &target)?;
@@ -180,6 +186,8 @@ impl Ready {
             command_wall: Duration::from_secs(place.command_limit),
             command_output: COMMAND_OUTPUT,
             memory: MEMORY,
+            port: place.port,
+            program: place.program.map(Path::to_owned),
         };
         let mut session = Session::open(
             setting,

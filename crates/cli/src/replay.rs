@@ -61,7 +61,7 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
     };
     let commands = agent::recorded(entries.map(|entry| entry.map_err(Failure::from)), &texts)?;
 
-    let ready = ready::prepare(context, &task, None)?;
+    let ready = ready::prepare(context, &task, None, &[])?;
     let digests = ready.digests(context)?;
     for (name, digest) in &was {
         if digests.get(name).is_some_and(|now| now != digest) {
@@ -95,6 +95,8 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
         command_limit: COMMAND_LIMIT,
         jobs: context.jobs(),
         stop: &context.interrupted,
+        port: None,
+        program: None,
     };
     let mut session = ready.open(&place, Ledger::new(Box::new(recorder)))?;
     session.record_workspace()?;

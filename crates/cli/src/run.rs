@@ -1,6 +1,6 @@
 //! `mirrorcode run` and `mirrorcode resume`: models at work on tasks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use agent::Ledger;
 use agent::event::{Agent, Budget, Event, FORMAT, Reason, Recorder, Spent};
+use agent::program::Standing;
 use agent::scaffold::{
     self, Brief, Finish, Parts, Past, Progress as Step, Start, Steering, Workbench,
 };
@@ -18,14 +19,15 @@ use serde_json::json;
 use crate::args::{ResumeArgs, RunArgs, RunCommand, ScoreArgs};
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
+use crate::external::{self, External, Job};
 use crate::plan::{self, Plan};
 use crate::ready::{self, MEMORY, Place, Ready};
-use crate::{choose, models, orders, runs, score, terminal};
+use crate::{agents, choose, models, orders, runs, score, terminal};
 
 /// How often what is said to a run is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// How often a run says on standard error where it stands.
-const SAY: Duration = Duration::from_secs(20);
+pub(crate) const SAY: Duration = Duration::from_secs(20);
 
 /// What a session of a run came to.
 struct Ended {
@@ -68,9 +70,19 @@ fn begin_all(context: &Context, arguments: &RunArgs) -> Answer {
         }
     };
     plan.change(&arguments.how)?;
+    plan.agent = arguments
+        .agent
+        .as_deref()
+        .map(agents::absolute)
+        .transpose()?;
+    plan.agent_command.clone_from(&arguments.agent_command);
+    plan.aliases.clone_from(&arguments.alias);
     let limits = plan::limits(Budget::default(), &arguments.limits);
     // Whatever is wrong with the model's name is found before anything is built.
-    check_price(&models::open(context, &plan, 0)?, &limits)?;
+    match External::read(&plan)? {
+        Some(external) => external.check(&plan, &limits)?,
+        None => check_price(&models::open(context, &plan, 0)?, &limits)?,
+    }
     let queue: VecDeque<String> = tasks
         .iter()
         .flat_map(|task| std::iter::repeat_n(task.clone(), arguments.attempts as usize))
@@ -139,8 +151,20 @@ fn begin(
     limits: Budget,
     jobs: usize,
 ) -> Result<Ended, Failure> {
-    let ready = ready::prepare(context, task, plan.rootfs.as_deref().map(Path::new))?;
-    let digests = ready.digests(context)?;
+    let external = External::read(plan)?;
+    let (ready, external) = prepare(context, task, plan, external)?;
+    let mut digests = ready.digests(context)?;
+    let mut versions = BTreeMap::from([(
+        "mirrorcode".to_owned(),
+        env!("CARGO_PKG_VERSION").to_owned(),
+    )]);
+    if let Some(external) = &external {
+        versions.insert(external.name.clone(), external.file.version.clone());
+        if let Some(program) = &external.program {
+            let digest = program.content_digest.clone();
+            digests.insert("agent-program".to_owned(), digest);
+        }
+    }
     let header = Header::new(task, env!("CARGO_PKG_VERSION"), digests.clone())?;
     let directory = context.runs().join(&header.id);
     std::fs::create_dir_all(context.runs()).map_err(|error| Failure::io(context.runs(), &error))?;
@@ -155,12 +179,11 @@ fn begin(
     let start = Event::Start {
         format: FORMAT,
         task: task.to_owned(),
-        agent: Agent::Model,
-        versions: [(
-            "mirrorcode".to_owned(),
-            env!("CARGO_PKG_VERSION").to_owned(),
-        )]
-        .into(),
+        agent: match external {
+            Some(_) => Agent::Program,
+            None => Agent::Model,
+        },
+        versions,
         digests,
         limits: [
             ("command-wall-seconds".to_owned(), plan.command_limit),
@@ -173,6 +196,26 @@ fn begin(
     drop(recorder);
     let opened = Run::open(&directory, known, run::Limits::WORKSPACE)?;
     terminal::note(&format!("run {}: {task}", header.id));
+    if let Some(external) = external {
+        let job = Job {
+            ready: &ready,
+            directory: &directory,
+            opened,
+            plan,
+            external: &external,
+            standing: None,
+            limits,
+            jobs,
+        };
+        let (finish, spent) = external::work(context, job)?;
+        return Ok(Ended {
+            directory,
+            task: ready.task(),
+            finish,
+            spent,
+            solved: None,
+        });
+    }
     work(
         context,
         &ready,
@@ -184,6 +227,26 @@ fn begin(
     )
 }
 
+/// Makes a task ready, and another agent's program, if it is to work on it.
+fn prepare(
+    context: &Context,
+    task: &str,
+    plan: &Plan,
+    external: Option<External>,
+) -> Result<(Ready, Option<External>), Failure> {
+    let packages = external.as_ref().map_or(&[][..], |e| &e.file.packages);
+    let rootfs = plan.rootfs.as_deref().map(Path::new);
+    let ready = ready::prepare(context, task, rootfs, packages)?;
+    let external = match external {
+        None => None,
+        Some(external) => Some(External {
+            program: external.file.install(context)?,
+            ..external
+        }),
+    };
+    Ok((ready, external))
+}
+
 /// Goes on with a run.
 fn go_on(
     context: &Context,
@@ -192,7 +255,8 @@ fn go_on(
     arguments: &ResumeArgs,
 ) -> Result<Ended, Failure> {
     let task = Header::read(directory)?.task;
-    let ready = ready::prepare(context, &task, plan.rootfs.as_deref().map(Path::new))?;
+    let external = External::read(plan)?;
+    let (ready, external) = prepare(context, &task, plan, external)?;
     let known = ready.assemble(context, directory)?;
     let opened = Run::open(directory, known, run::Limits::WORKSPACE)?;
     if let Some(torn) = &opened.recovered {
@@ -202,29 +266,43 @@ fn go_on(
             torn.kept.display()
         ));
     }
+    let ended = |finish, spent| Ended {
+        directory: directory.to_owned(),
+        task: task.clone(),
+        finish,
+        spent,
+        solved: None,
+    };
+    let id = opened.run.journal().header().id.clone();
+    if let Some(external) = external {
+        let past = Standing::read(&opened.records()).map_err(Failure::usage)?;
+        if past.submitted {
+            return Ok(ended(Finish::Submitted, past.spent));
+        }
+        let limits = new_limits(directory, past.limits.unwrap_or_default(), arguments)?;
+        restore(directory, &opened)?;
+        terminal::note(&format!("run {id} goes on after turn {}", past.spent.turns));
+        let job = Job {
+            ready: &ready,
+            directory,
+            opened,
+            plan,
+            external: &external,
+            standing: Some(past),
+            limits,
+            jobs: context.jobs(),
+        };
+        let (finish, spent) = external::work(context, job)?;
+        return Ok(ended(finish, spent));
+    }
     let past = Past::read(&opened.records()).map_err(Failure::usage)?;
     if past.is_submitted() {
-        return Ok(Ended {
-            directory: directory.to_owned(),
-            task,
-            finish: Finish::Submitted,
-            spent: past.spent(),
-            solved: None,
-        });
+        return Ok(ended(Finish::Submitted, past.spent()));
     }
-    // What was said to the run before is done with, but for its limits.
-    let control = Control::read(directory)?;
-    let held = control.limits.unwrap_or(past.limits());
-    let limits = plan::limits(held, &arguments.limits);
-    Control {
-        wish: Wish::Go,
-        limits: (limits != past.limits()).then_some(limits),
-    }
-    .write(directory)?;
+    new_limits(directory, past.limits(), arguments)?;
     let restored = restore(directory, &opened)?;
     terminal::note(&format!(
-        "run {} goes on after turn {}",
-        opened.run.journal().header().id,
+        "run {id} goes on after turn {}",
         past.spent().turns
     ));
     let start = Start::Again {
@@ -240,6 +318,19 @@ fn go_on(
         plan,
         context.jobs(),
     )
+}
+
+/// Puts the limits in force that the command line names, on top of those that hold; what else was said to the run before
+/// is done with.
+fn new_limits(directory: &Path, last: Budget, arguments: &ResumeArgs) -> Result<Budget, Failure> {
+    let held = Control::read(directory)?.limits.unwrap_or(last);
+    let limits = plan::limits(held, &arguments.limits);
+    Control {
+        wish: Wish::Go,
+        limits: (limits != last).then_some(limits),
+    }
+    .write(directory)?;
+    Ok(limits)
 }
 
 /// Restores the workspace from the record where what lies there cannot be trusted: after another boot of the machine,
@@ -326,6 +417,8 @@ fn work(
         command_limit: plan.command_limit,
         jobs,
         stop: &stop,
+        port: None,
+        program: None,
     };
     let attach = Event::Attach {
         process: std::process::id(),
@@ -362,7 +455,13 @@ fn work(
                     spent = step.spent;
                     if shown.elapsed() > SAY {
                         shown = Instant::now();
-                        terminal::note(&format!("{id}: {}", standing(step, evaluated.evaluated())));
+                        let line = standing(&step.spent, evaluated.evaluated());
+                        let tools = match step.tools.join(", ") {
+                            tools if tools.is_empty() => "no tool".to_owned(),
+                            tools => tools,
+                        };
+                        let context = scaffold::count(step.context);
+                        terminal::note(&format!("{id}: {line}, context {context}, {tools}"));
                     }
                 },
             },
@@ -371,15 +470,7 @@ fn work(
         over.store(true, Ordering::Relaxed);
         finish
     });
-    let reason = match &finish {
-        Ok(Finish::Submitted) => Reason::Submitted,
-        Ok(Finish::Left) => Reason::Left,
-        Ok(Finish::Stopped) => Reason::Stopped,
-        Ok(Finish::Budget(name)) => Reason::Budget((*name).to_owned()),
-        Ok(Finish::Failed(failure)) => Reason::Failed(failure.to_string()),
-        Err(error) => Reason::Failed(error.to_string()),
-    };
-    let closed = session.close(reason);
+    let closed = session.close(reason(finish.as_ref()));
     let finish = finish?;
     closed?;
     Ok(Ended {
@@ -391,8 +482,21 @@ fn work(
     })
 }
 
+/// How a session ended, for its record.
+pub(crate) fn reason(finish: Result<&Finish, &agent::Error>) -> Reason {
+    match finish {
+        Ok(Finish::Submitted) => Reason::Submitted,
+        Ok(Finish::Left) => Reason::Left,
+        Ok(Finish::Stopped) => Reason::Stopped,
+        Ok(Finish::Budget(name)) => Reason::Budget((*name).to_owned()),
+        Ok(Finish::Failed(failure)) => Reason::Failed(failure.to_string()),
+        Ok(Finish::Crashed(what)) => Reason::Failed(what.clone()),
+        Err(error) => Reason::Failed(error.to_string()),
+    }
+}
+
 /// Does what is said to the run.
-fn obey(steering: &Steering, said: Control) {
+pub(crate) fn obey(steering: &Steering, said: Control) {
     if let Some(limits) = said.limits {
         steering.limit(limits);
     }
@@ -403,7 +507,7 @@ fn obey(steering: &Steering, said: Control) {
 }
 
 /// Hands on what is said to the run after `last`, until it is over.
-fn follow(
+pub(crate) fn follow(
     context: &Context,
     directory: &Path,
     steering: &Steering,
@@ -435,21 +539,15 @@ fn follow(
     }
 }
 
-fn standing(step: &Step<'_>, evaluated: Option<(u64, u64)>) -> String {
+pub(crate) fn standing(spent: &Spent, evaluated: Option<(u64, u64)>) -> String {
     let tests = evaluated.map_or(String::new(), |(passed, total)| {
         format!(", {passed}/{total} tests")
     });
     format!(
-        "turn {}, {} tokens, {}{tests}, context {}, {}",
-        step.spent.turns,
-        scaffold::count(step.spent.tokens),
-        scaffold::dollars(step.spent.microdollars),
-        scaffold::count(step.context),
-        if step.tools.is_empty() {
-            "no tool".to_owned()
-        } else {
-            step.tools.join(", ")
-        },
+        "turn {}, {} tokens, {}{tests}",
+        spent.turns,
+        scaffold::count(spent.tokens),
+        scaffold::dollars(spent.microdollars),
     )
 }
 
@@ -502,7 +600,7 @@ impl Ended {
             Finish::Left => "left",
             Finish::Stopped => "stopped",
             Finish::Budget(_) => "budget",
-            Finish::Failed(_) => "failed",
+            Finish::Failed(_) | Finish::Crashed(_) => "failed",
         }
     }
 
@@ -510,6 +608,7 @@ impl Ended {
         let how = match &self.finish {
             Finish::Budget(name) => format!("out of budget ({name})"),
             Finish::Failed(failure) => format!("failed: {failure}"),
+            Finish::Crashed(what) => format!("the agent broke down: {what}"),
             _ => self.word().to_owned(),
         };
         let solved = match self.solved {
@@ -546,6 +645,10 @@ impl Ended {
                     format!("the model does not answer: {failure}; {hint}"),
                 ))
             }
+            Finish::Crashed(what) => Some(Failure::new(
+                exit::OUTSIDE,
+                format!("the agent broke down: {what}; {hint}"),
+            )),
             _ => None,
         }
     }

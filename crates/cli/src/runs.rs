@@ -242,6 +242,11 @@ pub(crate) fn show(context: &Context, run: &str, as_json: bool) -> Answer {
                 )
             }
             Event::CallFailed { failure, .. } => format!("       no answer: {failure}"),
+            Event::Refused {
+                place,
+                reason,
+                what,
+            } => format!("       refused ({reason}): {place}: {what}"),
             Event::Unanswered { call } => {
                 format!("       call {call} was cut off; it counts as possible spend")
             }

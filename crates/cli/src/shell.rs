@@ -83,7 +83,7 @@ pub(crate) fn run(context: &Context, arguments: &ShellArgs) -> Answer {
 
 fn begin(context: &Context, arguments: &ShellArgs) -> Result<Session, Failure> {
     let name = arguments.task.as_deref().unwrap_or_default();
-    let ready = ready::prepare(context, name, arguments.rootfs.as_deref())?;
+    let ready = ready::prepare(context, name, arguments.rootfs.as_deref(), &[])?;
     let digests = ready.digests(context)?;
     let header = Header::new(name, env!("CARGO_PKG_VERSION"), digests.clone())?;
     let directory = context.runs().join(&header.id);
@@ -127,6 +127,8 @@ fn begin(context: &Context, arguments: &ShellArgs) -> Result<Session, Failure> {
         command_limit: arguments.command_limit,
         jobs: context.jobs(),
         stop: &context.interrupted,
+        port: None,
+        program: None,
     };
     ready.open(&place, Ledger::new(Box::new(recorder)))
 }
@@ -140,7 +142,7 @@ fn resume(context: &Context, arguments: &ShellArgs, run: &str) -> Result<Session
             standing.task
         )));
     }
-    let ready = ready::prepare(context, &standing.task, arguments.rootfs.as_deref())?;
+    let ready = ready::prepare(context, &standing.task, arguments.rootfs.as_deref(), &[])?;
     let known = ready.assemble(context, &directory)?;
     let opened = Run::open(&directory, known, run::Limits::WORKSPACE)?;
     if let Some(torn) = opened.recovered {
@@ -165,6 +167,8 @@ fn resume(context: &Context, arguments: &ShellArgs, run: &str) -> Result<Session
         command_limit: arguments.command_limit,
         jobs: context.jobs(),
         stop: &context.interrupted,
+        port: None,
+        program: None,
     };
     ready.open(&place, Ledger::new(Box::new(recorder)))
 }

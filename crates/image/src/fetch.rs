@@ -154,47 +154,13 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// Runs a client and returns what it printed.
     fn run(&self, command: &mut Command, install: &str) -> Result<Vec<u8>> {
-        let words = shown(command);
-        let mut event = |event: Event<'_>| {
-            if let Event::Line(line) = event {
-                self.progress.borrow_mut()(Progress::Output(line.to_owned()));
-            }
+        let asked = Asked {
+            what: self.origin.to_string(),
+            install,
+            cancel: self.cancel,
         };
-        let tool = command.get_program().to_string_lossy().into_owned();
-        let mut group = Group::start(command, self.cancel, &mut event).map_err(|source| {
-            match source.kind() {
-                io::ErrorKind::NotFound => Error::MissingTool {
-                    tool: tool.clone(),
-                    install: install.to_owned(),
-                },
-                _ => Error::Io {
-                    what: "start",
-                    path: (&tool).into(),
-                    source,
-                },
-            }
-        })?;
-        let mut output = Vec::new();
-        let ended = group.read_to_end(&mut output).and_then(|_| group.finish());
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted);
-        }
-        let status = ended.context("read the output of", Path::new(&tool))?;
-        if status.success() {
-            return Ok(output);
-        }
-        let mut tail = group.tail();
-        if tail.is_empty() {
-            tail = String::from_utf8_lossy(&output).trim().to_owned();
-        }
-        Err(Error::Fetch {
-            origin: self.origin.to_string(),
-            command: words,
-            status: status.to_string(),
-            tail,
-        })
+        run_client(command, &asked, *self.progress.borrow_mut())
     }
 
     /// Compares a file with the pinned checksum.
@@ -338,6 +304,62 @@ impl Client<'_> {
         unpack(&archive, source)?;
         fs::remove_dir_all(&arrivals).context("remove", &arrivals)
     }
+}
+
+/// What a client is asked for.
+pub(crate) struct Asked<'a> {
+    /// The package, in words.
+    pub(crate) what: String,
+    /// How the client is had where it is missing.
+    pub(crate) install: &'a str,
+    /// Raised to end it.
+    pub(crate) cancel: &'a AtomicBool,
+}
+
+/// Runs a client and returns what it printed.
+pub(crate) fn run_client(
+    command: &mut Command,
+    asked: &Asked<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<u8>> {
+    let words = shown(command);
+    let mut event = |event: Event<'_>| {
+        if let Event::Line(line) = event {
+            progress(Progress::Output(line.to_owned()));
+        }
+    };
+    let tool = command.get_program().to_string_lossy().into_owned();
+    let mut group =
+        Group::start(command, asked.cancel, &mut event).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => Error::MissingTool {
+                tool: tool.clone(),
+                install: asked.install.to_owned(),
+            },
+            _ => Error::Io {
+                what: "start",
+                path: (&tool).into(),
+                source,
+            },
+        })?;
+    let mut output = Vec::new();
+    let ended = group.read_to_end(&mut output).and_then(|_| group.finish());
+    if asked.cancel.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted);
+    }
+    let status = ended.context("read the output of", Path::new(&tool))?;
+    if status.success() {
+        return Ok(output);
+    }
+    let mut tail = group.tail();
+    if tail.is_empty() {
+        tail = String::from_utf8_lossy(&output).trim().to_owned();
+    }
+    Err(Error::Fetch {
+        origin: asked.what.clone(),
+        command: words,
+        status: status.to_string(),
+        tail,
+    })
 }
 
 /// Where cargo keeps what it downloads.

@@ -24,6 +24,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 pub use refusal::Reason;
+pub use route::dialects;
 
 use crate::{ConnectError, Dialect, Failure, Key, Name, Reply, Timeouts, http, provider};
 

@@ -9,6 +9,8 @@ pub(super) struct Route {
     pub(super) act: Act,
     /// The model, where the path names it.
     pub(super) model: Option<String>,
+    /// How the path begins, where there are several beginnings.
+    version: &'static str,
 }
 
 /// What is asked for.
@@ -24,7 +26,7 @@ pub(super) enum Act {
 }
 
 /// Dialects that a model's provider speaks.
-pub(super) fn dialects(name: &Name) -> &'static [Dialect] {
+pub fn dialects(name: &Name) -> &'static [Dialect] {
     match name.provider() {
         "anthropic" => &[Dialect::Anthropic],
         "gemini" => &[Dialect::Gemini],
@@ -36,7 +38,7 @@ pub(super) fn dialects(name: &Name) -> &'static [Dialect] {
 
 /// The dialect in which a path is refused.
 pub(super) fn tongue(path: &str) -> Dialect {
-    if path.starts_with("/v1beta") {
+    if path.starts_with("/v1beta") || path.starts_with("/v1/models/") {
         Dialect::Gemini
     } else if path.starts_with("/v1/messages") || !path.starts_with("/v1/") {
         Dialect::Anthropic
@@ -57,7 +59,12 @@ pub(super) fn find(method: &str, path: &str, query: &str) -> Option<Route> {
         "/v1/responses" => (Dialect::Responses, answer),
         "/v1/chat/completions" => (Dialect::Chat, answer),
         _ => {
-            let (model, word) = path.strip_prefix("/v1beta/models/")?.rsplit_once(':')?;
+            let mut beginnings = ["/v1beta", "/v1"].into_iter();
+            let (version, rest) = beginnings.find_map(|version| {
+                let rest = path.strip_prefix(version)?.strip_prefix("/models/")?;
+                Some((version, rest))
+            })?;
+            let (model, word) = rest.rsplit_once(':')?;
             let as_events = query.split('&').any(|pair| pair == "alt=sse");
             let act = match word {
                 "generateContent" => answer,
@@ -70,6 +77,7 @@ pub(super) fn find(method: &str, path: &str, query: &str) -> Option<Route> {
                 dialect: Dialect::Gemini,
                 act,
                 model: Some(model.to_owned()),
+                version,
             });
         }
     };
@@ -77,13 +85,14 @@ pub(super) fn find(method: &str, path: &str, query: &str) -> Option<Route> {
         dialect,
         act,
         model: None,
+        version: "/v1",
     })
 }
 
 /// What follows the provider's base URL.
 pub(super) fn upstream(route: &Route, name: &Name, query: &str) -> String {
     let beta = query.split('&').any(|pair| pair == "beta=true");
-    let model = name.model();
+    let (model, version) = (name.model(), route.version);
     match (route.dialect, route.act) {
         (Dialect::Anthropic, act) => {
             // The base of a compatible server ends in /v1 already.
@@ -102,12 +111,12 @@ pub(super) fn upstream(route: &Route, name: &Name, query: &str) -> String {
         }
         (Dialect::Responses, _) => "/responses".to_owned(),
         (Dialect::Chat, _) => "/chat/completions".to_owned(),
-        (Dialect::Gemini, Act::Count) => format!("/v1beta/models/{model}:countTokens"),
+        (Dialect::Gemini, Act::Count) => format!("{version}/models/{model}:countTokens"),
         (Dialect::Gemini, Act::Answer { streams: false }) => {
-            format!("/v1beta/models/{model}:generateContent")
+            format!("{version}/models/{model}:generateContent")
         }
         (Dialect::Gemini, Act::Answer { streams: true }) => {
-            format!("/v1beta/models/{model}:streamGenerateContent?alt=sse")
+            format!("{version}/models/{model}:streamGenerateContent?alt=sse")
         }
     }
 }
@@ -163,6 +172,12 @@ mod tests {
                 "",
                 "openai-chat/m",
                 "/chat/completions",
+            ),
+            (
+                "/v1/models/x:countTokens",
+                "",
+                "gemini/m",
+                "/v1/models/m:countTokens",
             ),
             (
                 "/v1beta/models/x:generateContent",

@@ -75,8 +75,11 @@ static DECLARATION: Rule = Object(&[
     ("behavior", Plain),
     ("parameters", Schema),
     ("parametersJsonSchema", Schema),
+    // Google's own client writes these two so.
+    ("parameters_json_schema", Schema),
     ("response", Schema),
     ("responseJsonSchema", Schema),
+    ("response_json_schema", Schema),
 ]);
 
 const CONFIG: Rule = Object(&[

@@ -1,0 +1,202 @@
+//! Runs of other people's agents.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use agent::Ledger;
+use agent::event::{Budget, Event, Recorder, Spent};
+use agent::program::{self, Parts, Progress, Standing};
+use agent::scaffold::{Finish, Steering};
+use run::{Control, OpenedRun};
+
+use crate::agents::{self, AgentFile};
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::plan::{self, Plan};
+use crate::ready::{Place, Ready};
+use crate::run::{SAY, follow, obey, reason, standing};
+use crate::{models, terminal};
+
+/// Port of the sandbox's loopback on which the gateway answers.
+pub(crate) const PORT: u16 = 8484;
+
+/// What a program is told.
+const PROMPT: &str = "\
+You rebuild a program, `{command}`, in {language}, from its behaviour alone. You work by yourself, in a sandbox without a \
+network; nobody reads along or answers questions. Your work goes to /workspace, where you are.
+
+These commands are there, besides the usual tools:
+- `{command}` is the program itself: run it, on inputs of your own too. It cannot be read.
+- `evaluate` builds your work as scoring does and runs the visible tests: which fail, and how.
+- `submit` ends your work. Call it when all visible tests pass and you have looked for what they do not show, or when \
+nothing more can be done.
+
+Keep notes in /workspace/NOTES.md.
+
+{budget}
+
+# Task
+
+{readme}
+";
+/// What stands first when it goes on after an interruption.
+const AGAIN: &str = "[The run was interrupted and now goes on. What you have done is in /workspace; NOTES.md has your notes. Go \
+                     on with the work.]\n\n";
+
+/// An agent's file and its installed program.
+pub(crate) struct External {
+    pub(crate) name: String,
+    pub(crate) file: AgentFile,
+    pub(crate) program: Option<image::Image>,
+}
+
+impl External {
+    /// Reads the plan's agent; `None` for the built-in one.
+    pub(crate) fn read(plan: &Plan) -> Result<Option<Self>, Failure> {
+        let Some(name) = &plan.agent else {
+            return Ok(None);
+        };
+        let file = agents::read(name)?;
+        let external = External {
+            name: name.clone(),
+            file,
+            program: None,
+        };
+        Ok(Some(external))
+    }
+
+    /// Refuses what cannot work before anything is built.
+    pub(crate) fn check(&self, plan: &Plan, limits: &Budget) -> Result<(), Failure> {
+        let gate = models::gate(plan, &self.file)?;
+        self.file.start(
+            gate.upstream.name(),
+            String::new(),
+            plan.agent_command.as_deref(),
+        )?;
+        if limits.tool_seconds.is_some() {
+            return Err(Failure::usage(
+                "--tool-limit is for the built-in agent: nobody sees from outside when another agent's tools run",
+            ));
+        }
+        match gate.unpriced {
+            Some(reason) if limits.microdollars.is_some() => Err(Failure::usage(format!(
+                "{reason}: see --prices and --token-limit"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A run of another agent. Every field is a decision.
+pub(crate) struct Job<'a> {
+    pub(crate) ready: &'a Ready,
+    pub(crate) directory: &'a Path,
+    pub(crate) opened: OpenedRun,
+    pub(crate) plan: &'a Plan,
+    pub(crate) external: &'a External,
+    /// Where it stands, if it has begun before.
+    pub(crate) standing: Option<Standing>,
+    pub(crate) limits: Budget,
+    /// Cases at the same time in an evaluation.
+    pub(crate) jobs: usize,
+}
+
+/// Works on a run until it ends; gives the finish and what is spent.
+pub(crate) fn work(context: &Context, job: Job<'_>) -> Result<(Finish, Spent), Failure> {
+    let Job {
+        ready,
+        directory,
+        mut opened,
+        plan,
+        external,
+        standing: again,
+        limits,
+        jobs,
+    } = job;
+    let said = Control::read(directory)?;
+    let limits = said.limits.unwrap_or(limits);
+    external.check(plan, &limits)?;
+    let gate = models::gate(plan, &external.file)?;
+    let id = opened.run.journal().header().id.clone();
+    opened.run.hide(models::secrets(plan));
+    opened.run.keep_history(&opened.index);
+    let steering = Arc::new(Steering::default());
+    obey(&steering, said);
+    let stop = steering.stop_flag();
+    let begun = again.clone().unwrap_or_default();
+    let place = Place {
+        directory,
+        number: begun.number,
+        cwd: agent::WORKSPACE.into(),
+        command_limit: plan.command_limit,
+        jobs,
+        stop: &stop,
+        port: Some(PORT),
+        program: external
+            .program
+            .as_ref()
+            .map(|program| program.root.as_path()),
+    };
+    let attach = Event::Attach {
+        process: std::process::id(),
+        boot: run::boot(),
+    };
+    opened.run.record(attach).map_err(agent::Error::from)?;
+    let ledger = Ledger::new(Box::new(opened.run));
+    let mut session = ready.open(&place, ledger.clone())?;
+    session.record_workspace()?;
+    let readme = directory.join("task/README.md");
+    let readme = std::fs::read_to_string(&readme).map_err(|error| Failure::io(&readme, &error))?;
+    let words = plan::words(&limits);
+    let budget = match words.as_str() {
+        "" => "There is no limit on your work but your own judgement.".to_owned(),
+        words => format!(
+            "These limits hold for the whole run; what is in /workspace when one of them is reached is scored as it \
+             is:\n\n{words}"
+        ),
+    };
+    let prompt = PROMPT
+        .replace("{command}", &ready.target.spec.reference.command)
+        .replace("{language}", &ready.language.name)
+        .replace("{budget}", &budget)
+        .replace("{readme}", readme.trim());
+    let prompt = if again.is_some() {
+        format!("{AGAIN}{prompt}")
+    } else {
+        prompt
+    };
+    let start = external
+        .file
+        .start(gate.upstream.name(), prompt, plan.agent_command.as_deref())?;
+    let over = AtomicBool::new(false);
+    let mut shown = Instant::now();
+    let evaluated = ledger.clone();
+    let result = std::thread::scope(|scope| {
+        scope.spawn(|| follow(context, directory, &steering, said, &over));
+        let result = program::work(Parts {
+            start,
+            session: &mut session,
+            upstream: gate.upstream,
+            tariff: gate.tariff,
+            steering: Arc::clone(&steering),
+            limits,
+            standing: again,
+            progress: &mut |step: Progress| {
+                if shown.elapsed() > SAY {
+                    shown = Instant::now();
+                    let line = standing(&step.spent, evaluated.evaluated());
+                    terminal::note(&format!("{id}: {line}"));
+                }
+            },
+        });
+        over.store(true, Ordering::Relaxed);
+        result
+    });
+    let reason = reason(result.as_ref().map(|(finish, _)| finish));
+    let closed = session.close(reason);
+    let result = result?;
+    closed?;
+    Ok(result)
+}
