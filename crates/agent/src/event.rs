@@ -232,7 +232,7 @@ pub enum Event {
     Refused {
         /// Method and path.
         place: String,
-        /// Why: `path`, `model`, `content`, `too-large`, `budget`, `closed` or `provider`.
+        /// Why: `path`, `model`, `content`, `left-out`, `too-large`, `budget`, `closed` or `provider`.
         reason: String,
         /// What was wrong, in words.
         what: String,

@@ -13,6 +13,8 @@ pub enum Reason {
     Model,
     /// Something in the request that is not allowed.
     Content,
+    /// Nothing was refused: a part of the request was left out.
+    LeftOut,
     /// The request is larger than what is read.
     TooLarge,
     /// A limit of the run is reached.
@@ -30,6 +32,7 @@ impl Reason {
             Reason::Path => "path",
             Reason::Model => "model",
             Reason::Content => "content",
+            Reason::LeftOut => "left-out",
             Reason::TooLarge => "too-large",
             Reason::Budget => "budget",
             Reason::Closed => "closed",
@@ -42,7 +45,7 @@ impl Reason {
         let (status, anthropic, openai, gemini) = match self {
             Reason::Path => (404, "not_found_error", "invalid_request_error", "NOT_FOUND"),
             Reason::Model => (404, "not_found_error", "model_not_found", "NOT_FOUND"),
-            Reason::Content => (
+            Reason::Content | Reason::LeftOut => (
                 400,
                 "invalid_request_error",
                 "invalid_request_error",

@@ -1,5 +1,7 @@
 //! The HTTP side: takes requests, passes on those that may pass, and hands their answers back as they come.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -39,10 +41,12 @@ const CONNECTIONS: usize = 512;
 const LOOK: Duration = Duration::from_millis(100);
 /// The most that is read of an answer that is an error, in bytes.
 const LONGEST_ERROR: usize = 1 << 20;
+/// Different things that are told of as left out.
+const MOST_LEFT_OUT: usize = 1000;
 /// The version of Anthropic's interface whose rules are known here.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 /// Beginnings of the names of Anthropic's trial features that let nothing out.
-const BETAS: [&str; 11] = [
+const BETAS: [&str; 13] = [
     "claude-code-",
     "interleaved-thinking-",
     "fine-grained-tool-streaming-",
@@ -54,6 +58,8 @@ const BETAS: [&str; 11] = [
     "output-128k-",
     "effort-",
     "structured-outputs-",
+    "mid-conversation-system-",
+    "thinking-token-count-",
 ];
 /// Header fields of an answer that are handed back.
 const BACK: [&str; 8] = [
@@ -75,6 +81,8 @@ struct Server {
     upstream: Upstream,
     clerk: Clerk,
     held: Semaphore,
+    /// What was left out before: each thing is told once.
+    left_out: RefCell<HashSet<String>>,
 }
 
 pub(super) fn run(
@@ -88,6 +96,7 @@ pub(super) fn run(
         upstream,
         clerk,
         held: Semaphore::new(HELD),
+        left_out: RefCell::default(),
     });
     let local = LocalSet::new();
     local.block_on(runtime, async move {
@@ -165,6 +174,14 @@ impl Server {
         }));
     }
 
+    fn leave_out(&self, place: &str, what: String) {
+        let mut known = self.left_out.borrow_mut();
+        if known.len() < MOST_LEFT_OUT && known.insert(what.clone()) {
+            drop(known);
+            self.note(place, Reason::LeftOut, what);
+        }
+    }
+
     async fn pass(&self, request: Request<Incoming>, place: &str) -> Result<Answer, Vain> {
         let (head, incoming) = request.into_parts();
         let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
@@ -186,12 +203,10 @@ impl Server {
         let passed = request::read(&route, pinned, &bytes).map_err(vain)?;
         let (headers, refused) = headers(dialect, &head.headers);
         for beta in refused {
-            let what = format!("the trial feature {beta:?} is left out");
-            self.note(place, Reason::Content, what);
+            self.leave_out(place, format!("the trial feature {beta:?} is left out"));
         }
         for name in &passed.left_out {
-            let what = format!("the field {name:?} is left out");
-            self.note(place, Reason::Content, what);
+            self.leave_out(place, format!("the field {name:?} is left out"));
         }
         let path = route::upstream(&route, &pinned.name, query);
         if route.act == Act::Count {
