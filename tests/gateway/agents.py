@@ -54,10 +54,12 @@ def attempt(mirrorcode, agent, model, directory):
     for line in sorted(set(refused)):
         print("   refused", *line)
     if agent == "mini-swe-agent":
-        reasons = [reason for reason, _, _ in refused]
-        assert reasons.count("path") >= 3 and reasons.count("path") + reasons.count("model") + reasons.count("content") >= 6, refused
-        said = json.dumps([request["body"] for request in asked])
-        assert "uid 1000 reached []" in said and "raw socket" not in said and "resolved" not in said.replace("print(\\\\\\\"resolved", ""), "something was reached"
+        reasons = sorted(reason for reason, _, _ in refused if reason != "closed")
+        assert reasons == ["content"] * 3 + ["model"] + ["path"] * 3, refused
+        results = [m["content"] for request in asked for m in request["body"]["messages"] if m["role"] == "tool"]
+        said = "\n".join(map(str, results))
+        assert "uid 1000 reached []" in said and "answers [404, 404, 404, 404, 400, 400, 400]" in said, said
+        assert "raw socket" not in said and "resolved" not in said, said
     start = events[0]
     print(f"{agent} {start['versions'][agent]}: {row['end']} after {row['turns']} answers, {row['tokens']} tokens, "
           f"{verdict['visible']['passed']}/{verdict['visible']['total']} visible, {verdict['hidden']['passed']}/{verdict['hidden']['total']} hidden", flush=True)

@@ -40,9 +40,10 @@ def ask(method, path, body=None):
     try: return urllib.request.urlopen(request, timeout=10).status
     except urllib.error.HTTPError as error: return error.code
 talk = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
-search = [{"type": "web_search_20250305", "name": "web_search"}]
-print("answers", [ask("GET", "/v1/models"), ask("POST", "/v1/files", {}), ask("POST", "/v1/messages/batches", {}), ask("POST", "/v1/messages", {"model": "another", **talk}),
-      ask("POST", "/v1/messages", {"model": "m", **talk, "tools": search}), ask("POST", "/v1/messages", {"model": "m", **talk, "mcp_servers": [{"type": "url", "url": "http://example.org"}]})])
+say = lambda **more: ask("POST", "/v1/chat/completions", {"model": "gpt-m", **talk, **more})
+image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://example.org/x.png"}}]}]
+print("answers", [ask("GET", "/v1/models"), ask("POST", "/v1/files", {}), ask("POST", "/v1/batches", {}), say(model="another"),
+      say(tools=[{"type": "web_search"}]), say(web_search_options={}), say(messages=image)])
 '''
 
 SECOND = sys.argv[1:] == ["--forbidden"]

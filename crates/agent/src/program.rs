@@ -226,6 +226,8 @@ fn script(start: &Start, again: bool, port: u16, model: &str) -> String {
     for (name, value) in words {
         script += &format!("{name}={}\n", quoted(value));
     }
+    // Programs that start login shells would lose the oracle from their path.
+    script += &format!("printf 'PATH=%s\\n' \"$PATH\" >{HOME}/.profile\n");
     let filled = |text: &str| {
         words[1..]
             .iter()
