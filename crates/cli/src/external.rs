@@ -15,7 +15,7 @@ use crate::agents::{self, AgentFile};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::plan::{self, Plan};
-use crate::ready::{Place, Ready};
+use crate::ready::{self, Place, Ready};
 use crate::run::{SAY, follow, obey, reason, standing};
 use crate::{models, terminal};
 
@@ -87,6 +87,26 @@ impl External {
             _ => Ok(()),
         }
     }
+}
+
+/// Makes a task ready, and another agent's program, if it is to work on it.
+pub(crate) fn prepare(
+    context: &Context,
+    task: &str,
+    plan: &Plan,
+) -> Result<(Ready, Option<External>), Failure> {
+    let external = External::read(plan)?;
+    let packages = external.as_ref().map_or(&[][..], |e| &e.file.packages);
+    let rootfs = plan.rootfs.as_deref().map(Path::new);
+    let ready = ready::prepare(context, task, rootfs, packages)?;
+    let external = match external {
+        None => None,
+        Some(external) => Some(External {
+            program: external.file.install(context)?,
+            ..external
+        }),
+    };
+    Ok((ready, external))
 }
 
 /// A run of another agent. Every field is a decision.

@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
 use crate::external::{self, External, Job};
 use crate::plan::{self, Plan};
-use crate::ready::{self, MEMORY, Place, Ready};
+use crate::ready::{MEMORY, Place, Ready};
 use crate::{agents, choose, models, orders, runs, score, terminal};
 
 /// How often what is said to a run is looked at.
@@ -151,8 +151,7 @@ fn begin(
     limits: Budget,
     jobs: usize,
 ) -> Result<Ended, Failure> {
-    let external = External::read(plan)?;
-    let (ready, external) = prepare(context, task, plan, external)?;
+    let (ready, external) = external::prepare(context, task, plan)?;
     let mut digests = ready.digests(context)?;
     let mut versions = BTreeMap::from([(
         "mirrorcode".to_owned(),
@@ -227,26 +226,6 @@ fn begin(
     )
 }
 
-/// Makes a task ready, and another agent's program, if it is to work on it.
-fn prepare(
-    context: &Context,
-    task: &str,
-    plan: &Plan,
-    external: Option<External>,
-) -> Result<(Ready, Option<External>), Failure> {
-    let packages = external.as_ref().map_or(&[][..], |e| &e.file.packages);
-    let rootfs = plan.rootfs.as_deref().map(Path::new);
-    let ready = ready::prepare(context, task, rootfs, packages)?;
-    let external = match external {
-        None => None,
-        Some(external) => Some(External {
-            program: external.file.install(context)?,
-            ..external
-        }),
-    };
-    Ok((ready, external))
-}
-
 /// Goes on with a run.
 fn go_on(
     context: &Context,
@@ -255,8 +234,7 @@ fn go_on(
     arguments: &ResumeArgs,
 ) -> Result<Ended, Failure> {
     let task = Header::read(directory)?.task;
-    let external = External::read(plan)?;
-    let (ready, external) = prepare(context, &task, plan, external)?;
+    let (ready, external) = external::prepare(context, &task, plan)?;
     let known = ready.assemble(context, directory)?;
     let opened = Run::open(directory, known, run::Limits::WORKSPACE)?;
     if let Some(torn) = &opened.recovered {
