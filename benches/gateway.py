@@ -1,20 +1,23 @@
 """What the gateway adds to the time to the first byte, with many streams at once, and what memory it takes.
 
-    gateway.py serve                        a provider that answers after 100 ms; prints its port
-    gateway.py ask URL STREAMS ROUNDS       median milliseconds to the first byte, of all streams of all rounds
+    gateway.py serve                        a provider that answers at once; prints its port
+    gateway.py ask URL STREAMS ROUNDS       median milliseconds to the first byte, of ROUNDS streams one after the other in
+                                            each of STREAMS callers, which are all under way at the same time
     gateway.py compare GATEWAY STREAMS ROUNDS
 """
 
 import asyncio
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
 import time
 
-THINKS = 0.1
-PIECES = 20
+THINKS = 0.0
+PIECES = 40
+PAUSE = 0.05
 START = {"type": "message_start", "message": {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [],
          "usage": {"input_tokens": 10, "output_tokens": 1}}}
 FIRST = [START, {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}]
@@ -40,7 +43,7 @@ async def answer(reader, writer):
             await asyncio.sleep(THINKS)
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" + events(FIRST))
             for _ in range(PIECES):
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(PAUSE)
                 writer.write(events([MORE]))
             writer.write(events(LAST) + b"0\r\n\r\n")
             await writer.drain()
@@ -57,11 +60,9 @@ async def serve():
     await server.serve_forever()
 
 
-async def stream(host, port, together):
+async def stream(host, port):
     reader, writer = await asyncio.open_connection(host, port)
     head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(BODY)}\r\n\r\n".encode()
-    # Connected, and waiting for the others.
-    await together.wait()
     begun = time.perf_counter()
     writer.write(head + BODY)
     first = await reader.read(1)
@@ -73,16 +74,17 @@ async def stream(host, port, together):
     return took
 
 
+async def caller(host, port, rounds, chance):
+    # Callers do not begin at the same moment, as agents do not.
+    await asyncio.sleep(chance.random() * (THINKS + PIECES * PAUSE))
+    return [await stream(host, port) for _ in range(rounds)]
+
+
 async def ask(url, streams, rounds):
     host, port = url.removeprefix("http://").split(":")
-    times = []
-    for _ in range(rounds):
-        together = asyncio.Event()
-        tasks = [asyncio.create_task(stream(host, int(port), together)) for _ in range(streams)]
-        await asyncio.sleep(0.2)
-        together.set()
-        times += await asyncio.gather(*tasks)
-    return statistics.median(times) * 1000
+    chance = random.Random(streams)
+    times = await asyncio.gather(*(caller(host, int(port), rounds, chance) for _ in range(streams)))
+    return statistics.median(sum(times, [])) * 1000
 
 
 def memory(pid):
@@ -100,7 +102,7 @@ def compare(program, streams, rounds):
     for turn in range(3):
         sizes.append(memory(gateway.pid))
         plain, passed = asyncio.run(ask(direct, streams, rounds)), asyncio.run(ask(through, streams, rounds))
-        print(f"{streams} streams at once: first byte after {plain:.2f} ms, through the gateway {passed:.2f} ms, {passed - plain:.2f} ms more")
+        print(f"{streams} callers at once: first byte after {plain:.2f} ms, through the gateway {passed:.2f} ms, {passed - plain:.2f} ms more")
     sizes.append(memory(gateway.pid))
     print(f"memory after 2, {', '.join(str(2 + rounds * turn) for turn in (1, 2, 3))} rounds: {', '.join(f'{size:.1f}' for size in sizes)} MiB")
     gateway.stdin.close()

@@ -3,4 +3,4 @@
 # One client and one provider, both in Python, with and without the gateway between them.
 # Usage: gateway.sh GATEWAY
 set -eu
-python3 "$(dirname "$0")/gateway.py" compare "$1" 50 20
+python3 "$(dirname "$0")/gateway.py" compare "$1" 50 6
