@@ -12,6 +12,7 @@ use crate::args::ReplayArgs;
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
 use crate::ready::{self, Place};
+use crate::runs;
 use crate::terminal::{self, Progress};
 
 /// Differences that are shown in full.
@@ -53,6 +54,13 @@ impl Archive for Record {
 
 pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
     let recorded_in = context.run_directory(&arguments.run)?;
+    if runs::options(&recorded_in)?.contains_key("agent") {
+        return Err(Failure::usage(format!(
+            "{}: another agent's program worked there, which would ask its model again; its workspace is on record, \
+             and `mirrorcode score RUN --at TURN` scores it",
+            arguments.run
+        )));
+    }
     let entries = run::read(&recorded_in)?;
     let task = entries.header().task.clone();
     let was = entries.header().digests.clone();

@@ -197,6 +197,8 @@ fn an_agent_that_knows_nothing_of_this_works_submits_and_is_scored() {
         "{}",
         sent[1].1
     );
+    let said = place.expect(2, &["replay", &id]).stderr;
+    assert!(said.contains("another agent's program"), "{said}");
     let journal = fs::read(place.path("runs").join(&id).join("journal.jsonl")).unwrap();
     assert!(!String::from_utf8_lossy(&journal).contains(KEY));
 }
