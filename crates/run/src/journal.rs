@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use agent::event::{Event, Time, TreeHash};
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -400,6 +401,10 @@ fn was_one_write(lines: &mut Lines, number: u64) -> io::Result<bool> {
     }
 }
 
+/// Time after which a lock that is held is a writer's.
+const A_MOMENT: Duration = Duration::from_secs(2);
+const A_LITTLE: Duration = Duration::from_millis(10);
+
 /// Opens the journal and locks it, or tells who has the lock.
 fn lock(dir: &Path, path: &Path) -> Result<File, Error> {
     let no_links = OFlags::NOFOLLOW.bits() as i32;
@@ -410,7 +415,16 @@ fn lock(dir: &Path, path: &Path) -> Result<File, Error> {
         .open(path);
     let file = file.map_err(io("open", path))?;
     let writer = dir.join(WRITER);
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let start = Instant::now();
+    let locked = loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // Whoever only asks whether the run is open holds it for a moment, and so does a child of another thread until
+            // it executes its program, where this process had the journal open before.
+            Err(Errno::WOULDBLOCK) if start.elapsed() < A_MOMENT => std::thread::sleep(A_LITTLE),
+            locked => break locked,
+        }
+    };
+    match locked {
         Err(Errno::WOULDBLOCK) => {
             let holder = fs::read_to_string(&writer).unwrap_or_default();
             let holder = if holder.is_empty() {

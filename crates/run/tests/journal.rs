@@ -182,6 +182,25 @@ fn a_newer_format_is_refused() {
 }
 
 #[test]
+fn asking_whether_a_run_is_open_keeps_nobody_from_it() {
+    let runs = tempfile::tempdir().unwrap();
+    let dir = runs.path().join("run");
+    drop(Journal::create(&dir, &header()).unwrap());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let order = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(order) {
+                run::is_open(&dir);
+            }
+        });
+        let opened: Vec<_> = (0..200).map(|_| Journal::open(&dir).err()).collect();
+        done.store(true, order);
+        assert!(opened.iter().all(Option::is_none), "{opened:?}");
+    });
+}
+
+#[test]
 fn one_writer_at_a_time() {
     let runs = tempfile::tempdir().unwrap();
     let dir = runs.path().join("deep/er/run");
