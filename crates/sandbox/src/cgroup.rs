@@ -238,8 +238,9 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         for directory in &self.directories {
-            // Dying processes leave a group a moment after their last sign of life.
-            for _ in 0..50 {
+            // Dying processes leave a group a moment after their last sign of life, and gigabytes of files in memory
+            // take longer to be given back.
+            for _ in 0..2_500 {
                 if fs::remove_dir(directory).is_ok() {
                     break;
                 }
