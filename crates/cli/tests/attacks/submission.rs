@@ -262,7 +262,9 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 p!("print('still here')"),
             ],
             "the process limit; each case ends with an empty namespace",
-            Twin::Spec("a limit of 1000", |spec, _| spec.processes = 1000),
+            Twin::Spec("a limit of 1000", |spec, _| {
+                (spec.processes, spec.memory) = (1000, 8 << 30);
+            }),
         ),
         act(
             "memory-hog",
