@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::Cache;
 use target::Catalog;
+use target::build::Means;
 
 use crate::args::Places;
 use crate::exit::{self, Failure};
@@ -66,6 +67,16 @@ impl Context {
                 self.runs().display()
             ))
         })
+    }
+
+    /// What building and measuring a target is given.
+    pub(crate) fn means<'a>(&'a self, cache: &'a Cache) -> Means<'a> {
+        Means {
+            cache,
+            guard: GUARD,
+            jobs: self.jobs(),
+            interrupted: &self.interrupted,
+        }
     }
 
     /// Runs at the same time: as many as processors.

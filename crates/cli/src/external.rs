@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use agent::Ledger;
-use agent::event::{Budget, Event, Recorder, Spent};
+use agent::event::{Budget, Spent};
 use agent::program::{self, Parts, Progress, Standing};
 use agent::scaffold::{Finish, Steering};
 use run::{Control, OpenedRun};
@@ -159,14 +158,7 @@ pub(crate) fn work(context: &Context, job: Job<'_>) -> Result<(Finish, Spent), F
             .as_ref()
             .map(|program| program.root.as_path()),
     };
-    let attach = Event::Attach {
-        process: std::process::id(),
-        boot: run::boot(),
-    };
-    opened.run.record(attach).map_err(agent::Error::from)?;
-    let ledger = Ledger::new(Box::new(opened.run));
-    let mut session = ready.open(&place, ledger.clone())?;
-    session.record_workspace()?;
+    let (ledger, mut session) = ready.attach(&place, opened.run)?;
     let readme = directory.join("task/README.md");
     let readme = std::fs::read_to_string(&readme).map_err(|error| Failure::io(&readme, &error))?;
     let words = plan::words(&limits);

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use agent::event::{Event, Recorder};
 use agent::{Ledger, Session, Setting};
 use oracle::Reference;
-use run::Known;
+use run::{Known, Run};
 use target::{Case, Language, Target, Task};
 
 use crate::context::{Context, GUARD};
@@ -162,7 +163,25 @@ impl Ready {
         }
     }
 
-    /// Opens a session in a run's directory. What it does ends when `stop` is raised.
+    /// Opens a session on a run, and records that this process goes on with it and what stands in its workspace. What it
+    /// does ends when `stop` is raised.
+    pub(crate) fn attach(
+        &self,
+        place: &Place<'_>,
+        mut run: Run,
+    ) -> Result<(Ledger, Session), Failure> {
+        run.record(Event::Attach {
+            process: std::process::id(),
+            boot: run::boot(),
+        })
+        .map_err(agent::Error::from)?;
+        let ledger = Ledger::new(Box::new(run));
+        let mut session = self.open(place, ledger.clone())?;
+        session.record_workspace()?;
+        Ok((ledger, session))
+    }
+
+    /// Opens a session on what a ledger records.
     pub(crate) fn open(&self, place: &Place<'_>, ledger: Ledger) -> Result<Session, Failure> {
         let evaluator = VisibleCases {
             spec: self.target.spec.clone(),

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agent::Ledger;
 use agent::event::{Agent, Budget, Event, FORMAT, Reason, Recorder, Spent};
 use agent::program::Standing;
 use agent::scaffold::{
@@ -398,14 +397,7 @@ fn work(
         port: None,
         program: None,
     };
-    let attach = Event::Attach {
-        process: std::process::id(),
-        boot: run::boot(),
-    };
-    opened.run.record(attach).map_err(agent::Error::from)?;
-    let ledger = Ledger::new(Box::new(opened.run));
-    let mut session = ready.open(&place, ledger.clone())?;
-    session.record_workspace()?;
+    let (ledger, mut session) = ready.attach(&place, opened.run)?;
     let readme = directory.join("task/README.md");
     let readme = std::fs::read_to_string(&readme).map_err(|error| Failure::io(&readme, &error))?;
     let brief = Brief {

@@ -2,12 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use target::build::Means;
 use target::strength::object::Kind;
 use target::strength::record::{FILE, Group, Record};
 use target::strength::{self, Error, Options, Outcome};
 
-use crate::context::{Context, GUARD};
+use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
 use crate::images;
 use crate::terminal::{self, Progress};
@@ -31,12 +30,7 @@ pub(crate) fn run(context: &Context, name: &str, options: Options, as_json: bool
     let target = context.catalog()?.target(name)?;
     let cache = context.cache()?;
     let progress = Mutex::new(Progress::new());
-    let means = Means {
-        cache: &cache,
-        guard: GUARD,
-        jobs: context.jobs(),
-        interrupted: &context.interrupted,
-    };
+    let means = context.means(&cache);
     let record = strength::measure(&target, options, &means, &|step| {
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         match step {

@@ -4,12 +4,12 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use serde_json::json;
-use target::build::{self, BuildError, Means, Options};
+use target::build::{self, BuildError, Options};
 use target::capture::CaptureError;
 use target::docs::DocsError;
 
 use crate::args::TargetCommand;
-use crate::context::{Context, GUARD};
+use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
 use crate::images;
 use crate::terminal::{self, Progress};
@@ -240,12 +240,7 @@ fn build_target(
 ) -> Result<build::Report, Failure> {
     let cache = context.cache()?;
     let progress = Mutex::new(Progress::new());
-    let means = Means {
-        cache: &cache,
-        guard: GUARD,
-        jobs: context.jobs(),
-        interrupted: &context.interrupted,
-    };
+    let means = context.means(&cache);
     Ok(build::build(target, options, &means, &reporter(&progress))?)
 }
 
@@ -286,12 +281,7 @@ fn check(context: &Context, name: &str, as_json: bool) -> Answer {
     let target = catalog.target(name)?;
     let cache = context.cache()?;
     let progress = Mutex::new(Progress::new());
-    let means = Means {
-        cache: &cache,
-        guard: GUARD,
-        jobs: context.jobs(),
-        interrupted: &context.interrupted,
-    };
+    let means = context.means(&cache);
     let checks = target::check::check_target(&target, &means, &reporter(&progress))?;
     drop(progress);
     let holds = checks.iter().all(|check| check.holds);

@@ -231,3 +231,19 @@ fn no_file_names_a_registrys_host_or_somebodys_home() {
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
+
+/// References and whatever else belongs to others are fetched when a target is built.
+#[test]
+fn no_file_is_a_program_or_a_package() {
+    let beginnings: [&[u8]; 4] = [b"\x7fELF", b"!<arch>\n", b"PK\x03\x04", b"\x1f\x8b"];
+    let found: Vec<_> = tracked()
+        .into_iter()
+        .filter(|path| {
+            let bytes = fs::read(repository().join(path)).unwrap_or_default();
+            beginnings
+                .iter()
+                .any(|beginning| bytes.starts_with(beginning))
+        })
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+}

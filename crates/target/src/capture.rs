@@ -1,14 +1,13 @@
 //! Expected output: what the reference does, as long as it does it every time.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sandbox::{Conditions, Worker};
 
 use crate::case::{Drawn, Ending, Expect};
 use crate::execute::{Observed, Program, observe_inputs};
 use crate::spec::Spec;
-use crate::{Bytes, Case};
+use crate::{Bytes, Case, parallel};
 
 /// Circumstances under which each case is captured. Between the first and the last lie seconds of time,
 /// other process numbers, another number of processors, other addresses, and another order of files.
@@ -193,55 +192,21 @@ fn round_of(
     interrupted: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<Result<Expect, String>>, CaptureError> {
-    let next = AtomicUsize::new(0);
-    let done = AtomicUsize::new(0);
-    let seen: Mutex<Vec<Option<Result<Expect, String>>>> = Mutex::new(vec![None; drawn.len()]);
-    let work = || -> Result<(), CaptureError> {
-        let mut worker = Worker::start(sandbox)?;
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(case) = drawn.get(index) else {
-                return Ok(());
-            };
-            if interrupted.load(Ordering::Relaxed) {
-                return Err(CaptureError::Interrupted);
-            }
-            let observed = observe_inputs(
-                &mut worker,
-                program,
-                target,
-                &case.inputs,
-                conditions.clone(),
-            )?;
-            if observed.stderr.starts_with(GUARD_SPEAKS) {
-                let message = String::from_utf8_lossy(&observed.stderr).trim().to_owned();
-                return Err(CaptureError::Guard {
-                    case: case.id.clone(),
-                    message,
-                });
-            }
-            let expectation = expectation(&case.id, &observed)?;
-            seen.lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)[index] = Some(expectation);
-            progress(done.fetch_add(1, Ordering::Relaxed) as u64 + 1);
+    let start = |_| Worker::start(sandbox).map_err(CaptureError::from);
+    let run = |worker: &mut Worker, index: usize| {
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(CaptureError::Interrupted);
         }
+        let case = &drawn[index];
+        let observed = observe_inputs(worker, program, target, &case.inputs, conditions.clone())?;
+        if observed.stderr.starts_with(GUARD_SPEAKS) {
+            let message = String::from_utf8_lossy(&observed.stderr).trim().to_owned();
+            return Err(CaptureError::Guard {
+                case: case.id.clone(),
+                message,
+            });
+        }
+        expectation(&case.id, &observed)
     };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect::<Result<Vec<()>, _>>()
-    })?;
-    let seen = seen
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(seen
-        .into_iter()
-        .map(|one| one.expect("every case was run"))
-        .collect())
+    parallel::in_order(jobs, drawn.len(), progress, start, run)
 }

@@ -29,6 +29,7 @@ mod jsonl;
 pub mod language;
 pub mod lock;
 mod near;
+mod parallel;
 mod places;
 mod pool;
 mod problem;

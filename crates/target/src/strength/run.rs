@@ -1,8 +1,7 @@
 //! Changed copies of the reference, and which cases notice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sandbox::{Conditions, Limit, Worker};
@@ -14,7 +13,7 @@ use super::{Error, Means, Progress};
 use crate::case::Ending;
 use crate::execute::{Observed, case_command, observe_command};
 use crate::reference::Prepared;
-use crate::{Case, Spec};
+use crate::{Case, Spec, parallel};
 
 /// A case's time when the reference is changed, as a multiple of what it takes unchanged, and what is added.
 const TIME_FACTOR: u32 = 10;
@@ -113,8 +112,7 @@ pub(super) fn noticed(case: &Case, observed: &Observed) -> Option<Noticed> {
     Some(Noticed::Outcome(outcome))
 }
 
-/// Does `count` pieces of work on as many threads as there are jobs, each thread with a place of its own, and returns
-/// the results in order.
+/// [`parallel::in_order`] with what a measurement is given.
 pub(super) fn in_parallel<P, R: Send>(
     means: &Means<'_>,
     count: usize,
@@ -122,56 +120,19 @@ pub(super) fn in_parallel<P, R: Send>(
     start: impl Fn(usize) -> Result<P, Error> + Sync,
     work: impl Fn(&mut P, usize) -> Result<R, Error> + Sync,
 ) -> Result<Vec<R>, Error> {
-    let (next, done, failed) = (
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-        AtomicBool::new(false),
-    );
-    let results: Mutex<Vec<Option<R>>> = Mutex::new((0..count).map(|_| None).collect());
-    let run = |job: usize| -> Result<(), Error> {
-        let mut place = start(job)?;
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= count || failed.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            if means.interrupted.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
-            }
-            let result = work(&mut place, index)?;
-            results
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)[index] = Some(result);
-            progress(
-                done.fetch_add(1, Ordering::Relaxed) as u64 + 1,
-                count as u64,
-            );
+    let work = |place: &mut P, index: usize| {
+        if means.interrupted.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
         }
+        work(place, index)
     };
-    let run = |job: usize| run(job).inspect_err(|_| failed.store(true, Ordering::Relaxed));
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..means.jobs.clamp(1, count.max(1)))
-            .map(|job| {
-                let run = &run;
-                scope.spawn(move || run(job))
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect::<Result<Vec<()>, _>>()
-    })?;
-    let results = results
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(results
-        .into_iter()
-        .map(|one| one.expect("every piece of work was done"))
-        .collect())
+    parallel::in_order(
+        means.jobs,
+        count,
+        &|done| progress(done, count as u64),
+        start,
+        work,
+    )
 }
 
 /// A change that is to be tried.
