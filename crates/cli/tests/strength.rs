@@ -81,6 +81,20 @@ fn figures_are_those_of_the_rows() {
     }
 }
 
+/// A target's name, and whether its cases are no longer those that were measured.
+fn named(record: &Record) -> String {
+    let lock = repository()
+        .join("targets")
+        .join(&record.target)
+        .join("target.lock");
+    let now = target::Digest::of(&fs::read(lock).unwrap()).to_string();
+    if now == record.lock {
+        record.target.clone()
+    } else {
+        format!("{} (its cases have changed since)", record.target)
+    }
+}
+
 fn cell(record: &Record, kind: Kind, group: Group) -> String {
     let found = record
         .strength
@@ -112,7 +126,10 @@ fn page(records: &[(Record, String)]) -> String {
         let _ = writeln!(
             page,
             "| {} | {} of {} | {cells} | {} |",
-            record.target, reached.all, reached.examined, record.seed
+            named(record),
+            reached.all,
+            reached.examined,
+            record.seed
         );
     }
     page += "\nConditional values and compared numbers, `some`:\n\n\
@@ -121,7 +138,7 @@ fn page(records: &[(Record, String)]) -> String {
         let _ = writeln!(
             page,
             "| {} | {} | {} |",
-            record.target,
+            named(record),
             cell(record, Kind::Select, Group::Some),
             cell(record, Kind::Constant, Group::Some)
         );
@@ -139,7 +156,7 @@ fn page(records: &[(Record, String)]) -> String {
                 )
             })
             .collect();
-        let _ = writeln!(page, "| {} | {} |", record.target, weakest.join("; "));
+        let _ = writeln!(page, "| {} | {} |", named(record), weakest.join("; "));
     }
     page
 }
