@@ -1,5 +1,6 @@
 //! Prints what scoring 2,000 short cases costs over the same 2,000 commands spawned bare, in one run.
-//! Both with two at a time; the programs are the references themselves, so that nothing but the harness differs.
+//! Both with two at a time; the programs are the references themselves, so that nothing but the harness differs:
+//! once as finished submissions, which is what scoring is, and once behind the guard, as when they are captured.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -7,7 +8,9 @@
 )]
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,7 +32,8 @@ const LONGEST_INPUT: usize = 4096;
 struct Suite {
     target: Target,
     cases: Vec<Case>,
-    stage: TestStage,
+    submission: TestStage,
+    guarded: TestStage,
     bare: PathBuf,
 }
 
@@ -47,21 +51,25 @@ impl Suite {
             bytes: oracle::GUARD,
             descriptor: oracle::GUARD_FD,
         };
+        let (root, program) = (&prepared.package.root, &target.spec.reference.program);
         Ok(Suite {
-            stage: TestStage {
+            submission: TestStage::for_prebuilt(
+                root,
+                Path::new(program),
+                &target.spec.limits,
+                &target.spec.reference.command,
+            ),
+            guarded: TestStage {
                 sandbox: capture_sandbox(&target.spec, &prepared.image.root, guard),
                 program: prepared.program.clone(),
             },
-            bare: prepared
-                .package
-                .root
-                .join(target.spec.reference.program.trim_start_matches('/')),
+            bare: root.join(program.trim_start_matches('/')),
             target,
             cases,
         })
     }
 
-    fn score(&self) -> Result<Duration, Box<dyn Error>> {
+    fn score(&self, stage: &TestStage) -> Result<Duration, Box<dyn Error>> {
         let cases: Vec<_> = self
             .cases
             .iter()
@@ -72,7 +80,7 @@ impl Suite {
         let never = AtomicBool::new(false);
         let start = Instant::now();
         score::run_all(
-            &self.stage,
+            stage,
             &self.target.spec,
             &cases,
             JOBS,
@@ -94,35 +102,39 @@ fn main() -> Result<(), Box<dyn Error>> {
         suites.push(suite);
     }
     for _ in 0..ROUNDS {
-        let (mut bare, mut scored) = (Duration::ZERO, Duration::ZERO);
+        let mut sums = [Duration::ZERO; 3];
         for suite in &suites {
-            let (one, other) = (spawn_bare(&suite.bare, &suite.cases), suite.score()?);
-            println!(
-                "{} cases of {}: bare {one:.3?}, scored {other:.3?}, ratio {:.2}",
-                suite.cases.len(),
-                suite.target.spec.name,
-                other.as_secs_f64() / one.as_secs_f64()
-            );
-            bare += one;
-            scored += other;
+            let times = [
+                spawn_bare(suite),
+                suite.score(&suite.submission)?,
+                suite.score(&suite.guarded)?,
+            ];
+            show(suite.cases.len(), &suite.target.spec.name, times);
+            sums = std::array::from_fn(|way| sums[way] + times[way]);
         }
-        println!(
-            "{} cases, {JOBS} at a time: bare {bare:.3?}, scored {scored:.3?}, ratio {:.2}",
-            CASES - left,
-            scored.as_secs_f64() / bare.as_secs_f64()
-        );
+        show(CASES - left, "both, two at a time", sums);
     }
     Ok(())
 }
 
-fn spawn_bare(program: &Path, cases: &[Case]) -> Duration {
+fn show(cases: usize, of: &str, [bare, submission, guarded]: [Duration; 3]) {
+    let ratio = |time: Duration| time.as_secs_f64() / bare.as_secs_f64();
+    println!(
+        "{cases} cases of {of}: bare {bare:.3?}, as a submission {submission:.3?}, ratio {:.2}; guarded {guarded:.3?}, {:.2}",
+        ratio(submission),
+        ratio(guarded)
+    );
+}
+
+/// The same programs with the same arguments, environment, input and files.
+fn spawn_bare(suite: &Suite) -> Duration {
     let next = AtomicUsize::new(0);
     let start = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..JOBS {
             scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    run_bare(program, case).expect("the program runs bare");
+                while let Some(case) = suite.cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    run_bare(suite, case).expect("the program runs bare");
                 }
             });
         }
@@ -130,14 +142,14 @@ fn spawn_bare(program: &Path, cases: &[Case]) -> Duration {
     start.elapsed()
 }
 
-fn run_bare(program: &Path, case: &Case) -> std::io::Result<()> {
+fn run_bare(suite: &Suite, case: &Case) -> std::io::Result<()> {
     let directory = tempfile::tempdir()?;
     for (path, bytes) in &case.inputs.files {
         let path = directory.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
         std::fs::write(path, &bytes.0)?;
     }
-    let mut child = Command::new(program)
+    let mut child = Command::new(&suite.bare)
         .args(
             case.inputs
                 .argv
@@ -145,6 +157,13 @@ fn run_bare(program: &Path, case: &Case) -> std::io::Result<()> {
                 .map(|argument| String::from_utf8_lossy(&argument.0).into_owned()),
         )
         .env_clear()
+        .envs(&suite.target.spec.environment)
+        .envs(
+            case.inputs
+                .env
+                .iter()
+                .map(|(name, value)| (name, OsStr::from_bytes(&value.0))),
+        )
         .current_dir(directory.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -7,10 +7,11 @@ use std::os::unix::net::UnixStream;
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitiesSecureBits, UnshareFlags};
 
+use crate::scratch::Piles;
 use crate::spec::{Guard, Spec};
 use crate::sys::{self, Fork};
 use crate::wire::{self, Answer, Done, Plan};
-use crate::{INNER_ID, confine, init, loopback, root, runner, scratch};
+use crate::{INNER_ID, confine, init, loopback, root, runner};
 
 /// Name under which this program is started again to become a keeper.
 pub(crate) const KEEPER_NAME: &str = "mirrorcode-sandbox-keeper";
@@ -165,10 +166,9 @@ fn build(owner: &UnixStream) -> Result<(Spec, UnixStream), Broken> {
 
 /// Makes fresh directories, and the guard's rules for them, whenever the runner asks; until it is gone.
 fn serve(spec: &Spec, mut runner: &UnixStream) {
-    let mut mounted = false;
+    let mut piles = Piles::new(&spec.scratch);
     while runner.read_exact(&mut [0]).is_ok() {
-        let result = renew(spec, mounted);
-        mounted = true;
+        let result = renew(spec, &mut piles);
         let failed = result.is_err();
         if Done::send(runner, result).is_err() || failed {
             return;
@@ -176,13 +176,10 @@ fn serve(spec: &Spec, mut runner: &UnixStream) {
     }
 }
 
-fn renew(spec: &Spec, mounted: bool) -> io::Result<Option<OwnedFd>> {
+fn renew(spec: &Spec, piles: &mut Piles<'_>) -> io::Result<Option<OwnedFd>> {
     // The first time, the way in is still that of the old root.
     std::env::set_current_dir("/")?;
-    if mounted {
-        spec.scratch.iter().try_for_each(scratch::unmount)?;
-    }
-    spec.scratch.iter().try_for_each(scratch::mount)?;
+    piles.renew()?;
     let rules = |guard: &Guard| confine::read_and_write(&guard.read, &guard.write);
     spec.guard.as_ref().map(rules).transpose()
 }

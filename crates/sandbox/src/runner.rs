@@ -206,16 +206,18 @@ impl<'a> Runner<'a> {
                 }
                 Err(error) => return Err(error).step("files"),
             };
-        if self.is_used_up() {
-            self.ask_to_renew()?;
-        }
         let answer = Answer::Ended {
             ending,
             usage,
             executed: std::mem::take(&mut self.executed),
             files: wire::headers(&collected),
         };
-        wire::send(self.owner, &answer, &collected, &[]).step("send")
+        wire::send(self.owner, &answer, &collected, &[]).step("send")?;
+        // Last, since the keeper may take this processor at once.
+        if self.is_used_up() {
+            self.ask_to_renew()?;
+        }
+        Ok(())
     }
 
     fn run_placed(

@@ -8,8 +8,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
-use rustix::mount::UnmountFlags;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount};
 
 use crate::spec::{Collect, File, Scratch};
 use crate::sys;
@@ -19,8 +19,98 @@ const MOST_DEPTH: usize = 64;
 /// Most files that are collected in one command.
 const MOST_FILES: usize = 100_000;
 
+/// Most directories that lie over one another before all are thrown away.
+///
+/// The kernel waits for all processors when something is unmounted, which costs a short command as much as all else
+/// that is done for it; what lies on a mount goes with it for nothing.
+const MOST_PILED: usize = 8;
+
+/// The directories that were made at each place, each over the one before. Commands see the uppermost alone: a path
+/// leads down to it, and one that leads up passes by all that lie under it.
+pub(crate) struct Piles<'a> {
+    places: &'a [Scratch],
+    /// The undermost of each place; none when there is nothing.
+    lowest: Vec<OwnedFd>,
+    height: usize,
+}
+
+impl<'a> Piles<'a> {
+    /// None yet.
+    pub(crate) fn new(places: &'a [Scratch]) -> Self {
+        Piles {
+            places,
+            lowest: Vec::new(),
+            height: 0,
+        }
+    }
+
+    /// Puts a fresh, empty directory at each place. What was written to earlier ones is given back. Nothing may run that
+    /// looks at the places.
+    pub(crate) fn renew(&mut self) -> io::Result<()> {
+        if self.height == MOST_PILED || self.height > 0 && self.holds_memory()? {
+            self.throw_away()?;
+        }
+        self.places.iter().try_for_each(mount)?;
+        if self.height == 0 {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let open = |place: &Scratch| rustix::fs::open(&place.at, flags, Mode::empty());
+            self.lowest = self.places.iter().map(open).collect::<Result<_, _>>()?;
+        }
+        self.height += 1;
+        Ok(())
+    }
+
+    /// Whether anything takes room in the uppermost directories beside themselves.
+    fn holds_memory(&self) -> io::Result<bool> {
+        for place in self.places {
+            let room = rustix::fs::statvfs(&place.at)?;
+            if room.f_bfree < room.f_blocks || room.f_ffree + 1 < room.f_files {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes all away. A path would lead to the uppermost, which has to go before the next can: so each pile is moved
+    /// into a directory over the next pile, the last into one at the first place, and that one is unmounted.
+    fn throw_away(&mut self) -> io::Result<()> {
+        let [_, others @ ..] = self.places else {
+            return Ok(());
+        };
+        if others.is_empty() {
+            (0..self.height).try_for_each(|_| unmount(&self.places[0]))?;
+        } else {
+            for (pile, over) in self
+                .lowest
+                .iter()
+                .zip(others.iter().chain(&self.places[..1]))
+            {
+                mount(over)?;
+                let inside = over.at.join("pile");
+                rustix::fs::mkdir(&inside, Mode::RWXU)?;
+                move_mount(
+                    pile,
+                    "",
+                    CWD,
+                    &inside,
+                    MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+                )?;
+            }
+            unmount(&self.places[0])?;
+        }
+        self.lowest.clear();
+        self.height = 0;
+        Ok(())
+    }
+}
+
+fn unmount(scratch: &Scratch) -> io::Result<()> {
+    rustix::mount::unmount(&scratch.at, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+        .map_err(Into::into)
+}
+
 /// Mounts a fresh, empty directory.
-pub(crate) fn mount(scratch: &Scratch) -> io::Result<()> {
+fn mount(scratch: &Scratch) -> io::Result<()> {
     let at = CString::new(scratch.at.as_os_str().as_bytes())?;
     let data = CString::new(format!(
         "mode=0755,size={},nr_inodes={}",
@@ -31,12 +121,6 @@ pub(crate) fn mount(scratch: &Scratch) -> io::Result<()> {
         flags |= libc::MS_NOEXEC;
     }
     sys::mount_tmpfs(&at, flags, &data)
-}
-
-/// Throws a directory away, with all that was mounted or written there.
-pub(crate) fn unmount(scratch: &Scratch) -> io::Result<()> {
-    rustix::mount::unmount(&scratch.at, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-        .map_err(Into::into)
 }
 
 /// Whether the directory has no room left.
