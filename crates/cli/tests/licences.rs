@@ -39,9 +39,18 @@ const TWICE: [(&str, &str); 19] = [
     ("rand", "age's is older than proptest's"),
     ("rand_chacha", "age's is older than ours"),
     ("rand_core", "proptest's random numbers are newer than ours"),
-    ("rustc-hash", "age's translations are between two of its versions"),
-    ("self_cell", "age's translations are between two of its versions"),
-    ("sha2", "what embeds age's translations is newer than our hashes"),
+    (
+        "rustc-hash",
+        "age's translations are between two of its versions",
+    ),
+    (
+        "self_cell",
+        "age's translations are between two of its versions",
+    ),
+    (
+        "sha2",
+        "what embeds age's translations is newer than our hashes",
+    ),
     ("syn", "derive macros are between two of its versions"),
     ("thiserror", "age's translations are older than our errors"),
     ("thiserror-impl", "as thiserror"),
