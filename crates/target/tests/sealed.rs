@@ -241,3 +241,54 @@ fn sealed_targets_are_known_by_their_ending() {
     let identities = Identities::read(&identity).unwrap();
     assert!(message(open_all(&lab.targets, &identities)).contains("no age file"));
 }
+
+/// An age file for a recipient with a compressed archive of these entries, which nobody checked.
+fn hostile(key: &str, entries: &[(&str, tar::EntryType)], to: &Path) {
+    let recipient: age::x25519::Recipient = key.parse().unwrap();
+    let encryptor =
+        age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient));
+    let file = fs::File::create(to).unwrap();
+    let sealed = encryptor.unwrap().wrap_output(file).unwrap();
+    let gzip = flate2::write::GzEncoder::new(sealed, flate2::Compression::fast());
+    let mut archive = tar::Builder::new(gzip);
+    for (name, kind) in entries {
+        let mut header = tar::Header::new_old();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_entry_type(*kind);
+        header.set_size(0);
+        header.set_mode(0o644);
+        if kind.is_symlink() {
+            header.set_link_name("/etc/passwd").unwrap();
+        }
+        header.set_cksum();
+        archive.append(&header, std::io::empty()).unwrap();
+    }
+    let sealed = archive.into_inner().unwrap().finish().unwrap();
+    sealed.finish().unwrap();
+}
+
+#[test]
+fn an_archive_that_reaches_elsewhere_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (identity, recipient) = key(dir.path(), "key");
+    let identities = Identities::read(&identity).unwrap();
+    let recipient = format!("{recipient:?}");
+    let file = dir.path().join("x.age");
+    let plain = tar::EntryType::Regular;
+    for (entries, expected) in [
+        (&[("a/../../evil", plain)][..], "has a \"..\""),
+        (&[("/etc/evil", plain)], "is absolute"),
+        (&[("a/x", plain), ("b/x", plain)], "one directory"),
+        (&[("target.toml", plain)], "one directory"),
+        (&[("A b/x", plain)], "one directory"),
+        (&[("a/x", tar::EntryType::Symlink)], "is no file"),
+        (&[("a/x", tar::EntryType::Fifo)], "is no file"),
+        (&[("a/x", plain), ("a/x", plain)], "exists"),
+        (&[("a/x", plain)], "target.toml"),
+        (&[], "it is empty"),
+    ] {
+        hostile(&recipient, entries, &file);
+        let said = message(open(&file, &identities));
+        assert!(said.contains(expected), "{entries:?}: {said}");
+    }
+}
