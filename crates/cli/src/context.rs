@@ -1,12 +1,12 @@
 //! What commands share: where things are, and whether Ctrl-C was pressed.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use image::Cache;
-use target::Catalog;
 use target::build::Means;
+use target::{Catalog, Identities, Opened, sealed};
 
 use crate::args::Places;
 use crate::exit::{self, Failure};
@@ -15,6 +15,8 @@ use crate::terminal;
 pub(crate) struct Context {
     places: Places,
     pub(crate) interrupted: Arc<AtomicBool>,
+    /// The sealed targets, in memory until the program ends.
+    opened: Mutex<Option<Opened>>,
 }
 
 impl Context {
@@ -31,6 +33,7 @@ impl Context {
         Context {
             places,
             interrupted,
+            opened: Mutex::new(None),
         }
     }
 
@@ -40,11 +43,34 @@ impl Context {
 
     pub(crate) fn catalog(&self) -> Result<Catalog, Failure> {
         let here = std::env::current_dir().map_err(|error| Failure::io(Path::new("."), &error))?;
-        let mut catalog = Catalog::find(self.places.targets.as_deref(), None, &here)?;
-        if let Some(languages) = &self.places.languages {
-            catalog.languages.clone_from(languages);
+        let found = Catalog::find(self.places.targets.as_deref(), None, &here);
+        let mut catalog = match (found, &self.places.languages) {
+            (Ok(catalog), None) => catalog,
+            (Ok(catalog), Some(languages)) => Catalog {
+                languages: languages.clone(),
+                ..catalog
+            },
+            // Private targets stand elsewhere, with no languages beside them.
+            (Err(target::Error::NoLanguages { targets }), Some(languages)) => Catalog {
+                targets,
+                languages: languages.clone(),
+                opened: None,
+            },
+            (Err(error), _) => return Err(error.into()),
+        };
+        if self.places.identity.is_some() {
+            let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            if opened.is_none() {
+                *opened = sealed::open_all(&catalog.targets, &self.identities()?)?;
+            }
+            catalog.opened = opened.as_ref().map(|opened| opened.path().to_owned());
         }
         Ok(catalog)
+    }
+
+    /// What opens sealed targets.
+    pub(crate) fn identities(&self) -> Result<Identities, Failure> {
+        crate::sealed::identities(self.places.identity.as_deref())
     }
 
     pub(crate) fn cache(&self) -> Result<Cache, Failure> {

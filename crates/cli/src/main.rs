@@ -19,6 +19,7 @@ mod replay;
 mod run;
 mod runs;
 mod score;
+mod sealed;
 mod shell;
 mod strength;
 mod target;

@@ -27,7 +27,9 @@ impl From<Error> for Failure {
 }
 
 pub(crate) fn run(context: &Context, name: &str, options: Options, as_json: bool) -> Answer {
-    let target = context.catalog()?.target(name)?;
+    let catalog = context.catalog()?;
+    let target = catalog.target(name)?;
+    crate::sealed::must_be_plain(&catalog, &target, "measure")?;
     let cache = context.cache()?;
     let progress = Mutex::new(Progress::new());
     let means = context.means(&cache);

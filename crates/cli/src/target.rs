@@ -62,6 +62,14 @@ pub(crate) fn run(context: &Context, command: &TargetCommand) -> Answer {
             crate::strength::run(context, target, options, *json)
         }
         TargetCommand::Fairness { target, json } => crate::fairness::run(context, target, *json),
+        TargetCommand::Pack {
+            dir,
+            recipients,
+            output,
+        } => crate::sealed::pack(dir, recipients, output.as_deref()),
+        TargetCommand::Open { file, output } => {
+            crate::sealed::open(context, file, output.as_deref())
+        }
     }
 }
 
@@ -245,7 +253,11 @@ fn build_target(
 }
 
 fn build(context: &Context, name: &str, options: Options) -> Answer {
-    let target = context.catalog()?.target(name)?;
+    let catalog = context.catalog()?;
+    let target = catalog.target(name)?;
+    if !options.no_draw {
+        crate::sealed::must_be_plain(&catalog, &target, "build")?;
+    }
     let report = build_target(context, &target, options)?;
     for note in &report.notes {
         terminal::note(&format!("note: {note}"));

@@ -25,14 +25,36 @@ const ALLOWED: [&str; 12] = [
 ];
 
 /// Crates that are there in more than one version, and why.
-const TWICE: [(&str, &str); 6] = [
+const TWICE: [(&str, &str); 19] = [
+    ("base64", "age's is older"),
+    ("block-buffer", "what sha2 hashes with: as sha2"),
+    ("chacha20", "age's cipher is older than rand's generator"),
     (
         "cpufeatures",
         "proptest's random numbers are newer than our hashes",
     ),
+    ("crypto-common", "what sha2 hashes with: as sha2"),
+    ("digest", "what sha2 hashes with: as sha2"),
     ("getrandom", "ring, behind TLS, is older than the rest"),
+    ("rand", "age's is older than proptest's"),
+    ("rand_chacha", "age's is older than ours"),
     ("rand_core", "proptest's random numbers are newer than ours"),
+    (
+        "rustc-hash",
+        "age's translations are between two of its versions",
+    ),
+    (
+        "self_cell",
+        "age's translations are between two of its versions",
+    ),
+    (
+        "sha2",
+        "what embeds age's translations is newer than our hashes",
+    ),
     ("syn", "derive macros are between two of its versions"),
+    ("thiserror", "age's translations are older than our errors"),
+    ("thiserror-impl", "as thiserror"),
+    ("toml", "age's translations are found with an older one"),
     (
         "toml_datetime",
         "toml's reader and writer are between two of its versions",

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use crate::error::Error;
 use crate::language::Language;
 use crate::near::nearest;
+use crate::sealed::{self, sealed_in};
 use crate::spec::Size;
 use crate::store::{Target, entries, shown};
 
@@ -22,6 +23,8 @@ pub struct Catalog {
     pub targets: PathBuf,
     /// The directory of languages.
     pub languages: PathBuf,
+    /// A directory with targets that were sealed ([`crate::Opened::path`]).
+    pub opened: Option<PathBuf>,
 }
 
 /// One line of the list of targets.
@@ -102,7 +105,11 @@ impl Catalog {
             .ok_or_else(|| Error::NoLanguages {
                 targets: targets.clone(),
             })?;
-        Ok(Catalog { targets, languages })
+        Ok(Catalog {
+            targets,
+            languages,
+            opened: None,
+        })
     }
 
     /// The names of all targets, sorted: the directories that hold a `target.toml`.
@@ -110,12 +117,47 @@ impl Catalog {
     /// # Errors
     /// What cannot be read.
     pub fn target_names(&self) -> Result<Vec<String>, Error> {
-        let dirs = entries(&self.targets)?
-            .into_iter()
-            .filter(|dir| dir.join("target.toml").is_file());
-        Ok(dirs
+        let mut dirs = entries(&self.targets)?;
+        if let Some(opened) = &self.opened {
+            dirs.extend(entries(opened)?);
+        }
+        dirs.retain(|dir| dir.join("target.toml").is_file());
+        let mut names: Vec<_> = dirs
+            .iter()
             .filter_map(|dir| dir.file_name()?.to_str().map(str::to_owned))
-            .collect())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Where a target's directory is.
+    fn place(&self, name: &str) -> PathBuf {
+        let opened = self.opened.as_ref().map(|opened| opened.join(name));
+        opened
+            .filter(|dir| dir.is_dir())
+            .unwrap_or_else(|| self.targets.join(name))
+    }
+
+    /// Whether a target was sealed: what is written into its directory is lost.
+    pub fn is_sealed(&self, target: &Target) -> bool {
+        self.opened
+            .as_ref()
+            .is_some_and(|opened| target.dir.starts_with(opened))
+    }
+
+    /// What to say of sealed targets where a name is unknown.
+    fn closed(&self) -> String {
+        let count = sealed_in(&self.targets).map_or(0, |files| files.len());
+        let there = match count {
+            _ if self.opened.is_some() => return String::new(),
+            0 => return String::new(),
+            1 => "a sealed target is there".to_owned(),
+            count => format!("{count} sealed targets are there"),
+        };
+        format!(
+            "; {there}: name a file with your identity by --identity or {}",
+            sealed::VARIABLE
+        )
     }
 
     /// The names of all languages, sorted.
@@ -142,14 +184,14 @@ impl Catalog {
     pub fn target(&self, name: &str) -> Result<Target, Error> {
         let names = self.target_names()?;
         if !names.iter().any(|known| known == name) {
-            let near = suggestion(name, &names);
+            let near = suggestion(name, &names) + &self.closed();
             return Err(Error::UnknownTarget {
                 name: name.to_owned(),
                 dir: self.targets.clone(),
                 near,
             });
         }
-        Target::load(&self.targets.join(name))
+        Target::load(&self.place(name))
     }
 
     /// A language by name.
@@ -197,7 +239,7 @@ impl Catalog {
     /// The first target that cannot be read.
     pub fn list(&self) -> Result<Vec<Summary>, Error> {
         let summary = |name: String| {
-            let target = Target::load(&self.targets.join(name))?;
+            let target = Target::load(&self.place(&name))?;
             let counts = target.lock()?.map(|lock| lock.counts).unwrap_or_default();
             Ok(Summary {
                 families: u32::try_from(target.family_count()?).unwrap_or(u32::MAX),

@@ -75,6 +75,14 @@ pub enum Error {
         /// The target.
         target: String,
     },
+    /// A sealed target, or a file with identities, has something wrong with it.
+    #[error("{path}: {what}")]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The system refused.
     #[error("{path}: {error}")]
     Io {

@@ -84,11 +84,22 @@ fn without_echoes(text: &str, inputs: &Inputs) -> String {
         let bare = line.trim();
         if !bare.is_empty() && lines.contains(bare) {
             ECHO.to_owned()
+        } else if excerpt(bare).is_some_and(|shown| lines.contains(shown)) {
+            format!("0 | {ECHO}")
         } else {
             line.split(' ').map(word).collect::<Vec<_>>().join(" ")
         }
     };
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What a line shows of the input, if it is a line's number, a bar, and that line: `12 | int x;`.
+fn excerpt(line: &str) -> Option<&str> {
+    let (number, shown) = line.split_once('|')?;
+    let number = number.trim();
+    let shown = shown.trim();
+    let numbered = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    (numbered && !shown.is_empty()).then_some(shown)
 }
 
 /// Text in which each word that is one of `alike` is the first of them.
@@ -110,7 +121,8 @@ fn with_one_word_for(alike: &[String], text: &str) -> String {
 
 /// Text with each number as `0`, each quoted part as two quotes and each part in parentheses as two of these: programs
 /// show values of the input in all three. A number may have a sign, and letters as hexadecimal ones do; numbers in a row
-/// are one, since how many there are is often a value too, and so are spaces, which line figures up.
+/// are one, since how many there are is often a value too, and so are spaces, which line figures up, and `^` and `~`,
+/// which underline as much as is wrong.
 fn masked(text: &str) -> String {
     let mut masked = String::new();
     let mut rest = text;
@@ -144,7 +156,7 @@ fn masked(text: &str) -> String {
             }
             rest = &rest[word.len()..];
             before = '0';
-        } else if first == ' ' && before == ' ' && !masked.is_empty() {
+        } else if matches!(first, ' ' | '^' | '~') && before == first && !masked.is_empty() {
             rest = after;
         } else {
             masked.push(first);
@@ -216,6 +228,10 @@ mod tests {
             ("open no.json: no such file\n", "open '': no such file\n"),
             ("bad line\n[2\n\n", "bad line\n''\n\n"),
             ("known.json: -no", "known.json: -no"),
+            (
+                "bad:\n  12 | {\"a\":1}\n3 | [2\n4 | [3\n",
+                "bad:\n0 | ''\n0 | ''\n4 | [3\n",
+            ),
             ("$x, f/0, json/1, .b: n\n", "$x, f/0, ''/1, '': n\n"),
         ] {
             assert_eq!(without_echoes(text, &inputs), expected, "{text}");
