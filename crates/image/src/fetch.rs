@@ -72,6 +72,7 @@ impl Cache {
             let source = tree.join(SOURCE);
             match origin.registry {
                 Registry::Crate => client.a_crate(&source, &tree.join(VENDOR)),
+                Registry::CrateFiles => client.files_of_a_crate(&source),
                 Registry::Go => client.a_module(&source),
                 Registry::Wheel => client.a_wheel(&source),
                 Registry::Npm => client.a_node_package(tree, &source),
@@ -147,6 +148,9 @@ fn debian_error(origin: &Origin, error: Error) -> Error {
     }
 }
 
+/// What to do where there is no Cargo.
+const INSTALL_RUST: &str = "install a Rust toolchain, 1.82 or newer";
+
 /// One fetch by a registry's client.
 struct Client<'a> {
     origin: &'a Origin,
@@ -183,13 +187,13 @@ impl Client<'_> {
         })
     }
 
-    fn a_crate(&self, source: &Path, vendor: &Path) -> Result<()> {
-        const INSTALL: &str = "install a Rust toolchain, 1.82 or newer";
+    /// The crate's own files, and nothing that it depends on.
+    fn files_of_a_crate(&self, source: &Path) -> Result<()> {
         let Origin { name, version, .. } = self.origin;
         // Downloads this one archive, whatever is asked about it.
         let mut info = program("cargo");
         info.args(["info", "--color", "never", &format!("{name}@{version}")]);
-        self.run(&mut info, INSTALL)?;
+        self.run(&mut info, INSTALL_RUST)?;
         let archives = cargo_archives(&cargo_home()?, &format!("{name}-{version}.crate"))?;
         let mut result = Err(Error::Fetch {
             origin: self.origin.to_string(),
@@ -203,7 +207,11 @@ impl Client<'_> {
                 break;
             }
         }
-        unpack(&result?, source)?;
+        unpack(&result?, source)
+    }
+
+    fn a_crate(&self, source: &Path, vendor: &Path) -> Result<()> {
+        self.files_of_a_crate(source)?;
         if !source.join("Cargo.lock").is_file() {
             return Err(Error::BadRecipe(format!(
                 "{} has no Cargo.lock, so what it depends on is not pinned",
@@ -217,7 +225,7 @@ impl Client<'_> {
             .args(["--respect-source-config", "--manifest-path"])
             .arg(source.join("Cargo.toml"))
             .arg(vendor);
-        self.run(&mut command, INSTALL)?;
+        self.run(&mut command, INSTALL_RUST)?;
         if vendor.is_dir() {
             Ok(())
         } else {

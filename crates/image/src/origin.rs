@@ -10,6 +10,8 @@ use crate::{Error, Result};
 pub enum Registry {
     /// Crates of Rust, by `cargo`.
     Crate,
+    /// Crates taken as files, by `cargo`: nothing of Rust is compiled, so nothing that they depend on is fetched.
+    CrateFiles,
     /// Source packages of Debian, by `apt-get source` in the image that builds.
     Debian,
     /// Modules of Go, by `go`.
@@ -22,8 +24,9 @@ pub enum Registry {
 
 impl Registry {
     /// All of them, with the words that files use.
-    pub const ALL: [(&'static str, Registry); 5] = [
+    pub const ALL: [(&'static str, Registry); 6] = [
         ("crate", Registry::Crate),
+        ("crate-files", Registry::CrateFiles),
         ("debian", Registry::Debian),
         ("go", Registry::Go),
         ("wheel", Registry::Wheel),
@@ -35,6 +38,7 @@ impl Registry {
     pub fn as_str(self) -> &'static str {
         match self {
             Registry::Crate => "crate",
+            Registry::CrateFiles => "crate-files",
             Registry::Debian => "debian",
             Registry::Go => "go",
             Registry::Wheel => "wheel",
@@ -60,7 +64,7 @@ pub struct Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.registry {
-            Registry::Crate => "crate",
+            Registry::Crate | Registry::CrateFiles => "crate",
             Registry::Debian => "Debian source package",
             Registry::Go => "Go module",
             Registry::Wheel => "wheel",
@@ -79,7 +83,7 @@ impl Origin {
     pub fn check(&self) -> Result<()> {
         let bad = |what: String| Err(Error::BadRecipe(what));
         let (more_in_name, more_in_version) = match self.registry {
-            Registry::Crate => ("-_", "-.+"),
+            Registry::Crate | Registry::CrateFiles => ("-_", "-.+"),
             Registry::Debian => ("+-.", "+-.:~"),
             Registry::Go => ("-._~/", "-.+"),
             Registry::Wheel => ("-._", "-.+!"),
@@ -148,6 +152,8 @@ mod tests {
             (Registry::Crate, "choose", "^1.3", &sha, false),
             (Registry::Crate, "--config", "1.3.7", &sha, false),
             (Registry::Crate, "choose", "1.3.7", "abc", false),
+            (Registry::CrateFiles, "wren-sys", "0.2.5", &sha, true),
+            (Registry::CrateFiles, "../wren-sys", "0.2.5", &sha, false),
             (Registry::Debian, "util-linux", "2.41-5", &sha, true),
             (Registry::Go, "example.org/a/b", "v1.2.3", &sum, true),
             (Registry::Go, "example.org/a/b", "latest", &sum, false),

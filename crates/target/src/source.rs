@@ -40,6 +40,7 @@ fn builder(registry: Registry) -> &'static [&'static str] {
             "libstd-rust-dev",
             "rustc",
         ],
+        Registry::CrateFiles => &["gcc", "gcc-14", "libc6-dev", "make"],
         Registry::Debian => &["dpkg-dev", "gcc", "gcc-14", "libc6-dev", "make"],
         Registry::Go => &["golang-go"],
         Registry::Wheel | Registry::Npm => &["unzip"],
@@ -75,7 +76,7 @@ impl PackageSource {
                  GOCACHE=/tmp/go go build -trimpath -buildvcs=false -o {BUILD_DIRECTORY}/program{arguments}\n"
             ),
             Registry::Wheel => "unzip -q /fetched/source/*.whl -d /source\n".to_owned(),
-            Registry::Npm => copy.to_owned(),
+            Registry::Npm | Registry::CrateFiles => copy.to_owned(),
             // With the files' times: otherwise makefiles take generated files for old, and want the autotools.
             Registry::Debian => {
                 "cd /tmp\ndpkg-source --no-check --require-strong-checksums -x \
