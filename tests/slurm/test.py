@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -90,26 +88,28 @@ PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP
 """)
         os.environ["SLURM_CONF"] = str(directory / "slurm.conf")
         d = str(directory)
-        run("munged", f"--key-file={d}/munge.key", f"--socket={d}/munge.sock", f"--pid-file={d}/munged.pid",
-            f"--log-file={d}/munged.log", f"--seed-file={d}/munge.seed")
+        self.daemons = {}
+        self.start("munged", "munged", "--foreground", f"--key-file={d}/munge.key", f"--socket={d}/munge.sock",
+                   f"--pid-file={d}/munged.pid", f"--log-file={d}/munged.log", f"--seed-file={d}/munge.seed")
+        until((directory / "munge.sock").exists, 20, "munged")
         self.controller()
         for node in ("n1", "n2"):
             self.node(node)
         until(lambda: run("sinfo", "-h", "-o", "%T", check=False).stdout.split() == ["idle"], 60, "idle nodes")
 
+    def start(self, what, *words):
+        out = open(self.directory / "log" / f"{what}.out", "a")
+        self.daemons[what] = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+
     def controller(self):
-        run("slurmctld")
+        self.start("slurmctld", "slurmctld", "-D")
 
     def node(self, name):
-        run("slurmd", "-N", name)
-
-    def pid(self, what):
-        return int((self.directory / "run" / f"{what}.pid").read_text())
+        self.start(f"slurmd-{name}", "slurmd", "-D", "-N", name)
 
     def kill(self, what):
-        pid = self.pid(what)
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: not alive(pid), 10, f"{what} gone")
+        self.daemons[what].kill()
+        self.daemons[what].wait()
 
     def jobs(self, *more):
         text = run("squeue", "-h", "--array", "-o", "%i|%T|%N|%j|%K", *more, check=False).stdout
@@ -117,22 +117,13 @@ PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP
 
     def end(self):
         run("scancel", "--user", str(os.getuid()), check=False)
-        for what in ("slurmd-n1", "slurmd-n2", "slurmctld"):
+        time.sleep(3)
+        for daemon in reversed(self.daemons.values()):
+            daemon.terminate()
             try:
-                os.kill(self.pid(what), signal.SIGTERM)
-            except (OSError, ValueError):
-                pass
-        try:
-            os.kill(int((self.directory / "munged.pid").read_text()), signal.SIGTERM)
-        except (OSError, ValueError):
-            pass
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+                daemon.wait(20)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
 
 
 def until(what, seconds, name):
@@ -218,8 +209,11 @@ max-output = 2000
 class Campaign:
     """`campaign run`, and what it says."""
 
+    drivers = []
+
     def __init__(self, path, runs, executor):
         self.events = []
+        self.drivers.append(self)
         self.process = subprocess.Popen(
             [program, "campaign", "run", str(path), "--executor", executor, "--json"],
             stdout=subprocess.PIPE, stderr=open(work / f"driver-{executor}.log", "a"), text=True, env=environment(runs))
@@ -390,13 +384,15 @@ def verdicts(runs):
 def main():
     golden = (repository / "tests/golden/uuidparse-python/main.py").read_text()
     tiny()
-    provider = Provider(golden, {"slow": 12.0, "solver": 0.3, "idler": 0.3})
+    provider = Provider(golden, {"slow": 12.0, "solver": 1.0, "idler": 1.0})
     path = campaign(provider)
     slurm = Slurm(work / "slurm", cpus=3)
     say(f"Slurm {run('sinfo', '--version').stdout.split()[1]} with two nodes, {RUNS} runs, as {run('id', '-un').stdout.strip()}")
     try:
         faults = with_faults(path, work / "runs", slurm)
     finally:
+        for driver in Campaign.drivers:
+            driver.process.kill()
         slurm.end()
     tally = check(work / "runs", provider, DOLLARS)
     lost = sum(log.read_text(errors="replace").count("was taken over by") for log in (work / f"runs/{NAME}.campaign/logs").glob("*.log"))
