@@ -236,17 +236,26 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
+    /// The text before a place; of one in the middle of a letter, before the letter.
+    fn before(&self, at: usize) -> &str {
+        let mut at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        &self.text[..at]
+    }
+
     fn line(&self, at: usize) -> usize {
-        self.text[..at.min(self.text.len())].matches('\n').count() + 1
+        self.before(at).matches('\n').count() + 1
     }
 
     fn wrong(&self, at: usize, reason: impl std::fmt::Display) -> Error {
-        let at = at.min(self.text.len());
-        let begin = self.text[..at].rfind('\n').map_or(0, |found| found + 1);
+        let before = self.before(at);
+        let begin = before.rfind('\n').map_or(0, |found| found + 1);
         Error::Wrong {
             path: self.path.to_owned(),
             line: self.line(at),
-            column: self.text[begin..at].chars().count() + 1,
+            column: before[begin..].chars().count() + 1,
             reason: reason.to_string(),
         }
     }
@@ -254,7 +263,7 @@ impl Text<'_> {
     /// What TOML or a field's type found wrong, with the key that stands on that line.
     fn explain(&self, error: &toml::de::Error) -> Error {
         let at = error.span().map_or(0, |span| span.start);
-        let begin = self.text[..at].rfind('\n').map_or(0, |found| found + 1);
+        let begin = self.before(at).rfind('\n').map_or(0, |found| found + 1);
         let line = self.text[begin..].lines().next().unwrap_or_default();
         let key = line.split_once('=').map(|(key, _)| key.trim());
         let message = error.message().trim();

@@ -118,3 +118,19 @@ fn what_is_wrong_is_named_with_its_line_and_key() {
         "{twice}"
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_is_written_in_a_file_breaks_its_reader(
+        at in 0..WHOLE.len(),
+        length in 0..40_usize,
+        new in "[\\[\\]a-z0-9=\"'{}., \n\u{e9}\u{1f600}-]{0,20}",
+    ) {
+        let end = (at + length).min(WHOLE.len());
+        let text = format!("{}{new}{}", &WHOLE[..at], &WHOLE[end..]);
+        match File::parse(Path::new("/c/pilot.toml"), &text) {
+            Ok(file) => proptest::prop_assert!(!file.sets.is_empty() && !file.models.is_empty()),
+            Err(error) => proptest::prop_assert!(error.to_string().starts_with("/c/pilot.toml:")),
+        }
+    }
+}
