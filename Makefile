@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-cgroup2 test-models test-gateway test-crash test-pages fuzz bench setup lint clean
+.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-slurm test-cgroup2 test-models test-gateway test-crash test-pages fuzz bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -53,6 +53,16 @@ test-targets: setup
 # Every attack on the sandboxes, and its twin with the wall removed: some minutes, builds what images it lacks.
 test-attacks: setup
 	$(CARGO) test --release --locked -p cli --test attacks -- --include-ignored --nocapture --test-threads 1
+
+# A campaign of 200 runs on a real Slurm of two nodes, on this machine, under faults; and the same one without Slurm. As an
+# ordinary user, whom it makes where it is root's. RUNS says how many; 200 take about an hour on two cores. Downloads and
+# installs Debian's Slurm, whose services it does not start.
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurm-wlm-basic-plugins python3
+
+test-slurm: PACKAGES += $(SLURM_PACKAGES)
+test-slurm: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	sh tests/slurm/run.sh target/release/mirrorcode
 
 # The sandbox under control groups version 2, in a virtual machine with a Debian system: two to six minutes.
 test-cgroup2: PACKAGES += qemu-system-x86 genext2fs

@@ -77,6 +77,9 @@ pub enum Event {
         /// workspace is restored from the record.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot: Option<String>,
+        /// Which of the workers that had the run one after the other this is, from 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<u64>,
     },
     /// A command is about to start.
     Command {

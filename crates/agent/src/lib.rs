@@ -7,6 +7,7 @@
 
 mod control;
 pub mod event;
+pub mod gate;
 pub mod jobs;
 mod ledger;
 pub mod program;

@@ -17,6 +17,7 @@ use model::gateway::{Gateway, Upstream};
 pub use standing::Standing;
 
 use crate::event::{Budget, Ending, Event, Kind, RecordError, Spent};
+use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::scaffold::meter::Meter;
 use crate::scaffold::{Finish, Steering, Tariff};
@@ -76,6 +77,8 @@ pub struct Parts<'a> {
     pub limits: Budget,
     /// Where the run stands, if it has begun before.
     pub standing: Option<Standing>,
+    /// Who lets its requests pass, besides the run's own limits.
+    pub gate: Arc<dyn Gate>,
     /// Who looks on.
     pub progress: &'a mut (dyn FnMut(Progress) + Send),
 }
@@ -97,6 +100,7 @@ pub fn work(parts: Parts<'_>) -> Result<(Finish, Spent), Error> {
         steering,
         limits,
         standing,
+        gate,
         progress,
     } = parts;
     let ledger = session.ledger().clone();
@@ -127,7 +131,12 @@ pub fn work(parts: Parts<'_>) -> Result<(Finish, Spent), Error> {
         .map_err(|error| broken("gateway", error))?
         .port();
     let name = upstream.name().clone();
-    let desk = Desk::new(ledger.clone(), Arc::clone(&register), Arc::clone(&steering));
+    let desk = Desk {
+        ledger: ledger.clone(),
+        register: Arc::clone(&register),
+        steering: Arc::clone(&steering),
+        gate,
+    };
     let gateway = Gateway::start(listener, upstream, Box::new(desk))
         .map_err(|error| broken("gateway", error))?;
     let script = script(&start, again, port, name.model());

@@ -107,6 +107,9 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// List runs, or show one
     Runs(RunsArgs),
+    /// Run many tasks, models and attempts from one file, here or on a cluster
+    #[command(subcommand)]
+    Campaign(crate::campaign::CampaignCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -230,7 +233,7 @@ pub(crate) struct ShellArgs {
 }
 
 /// Limits of a run; what is not named is not limited.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct LimitArgs {
     /// Dollars that all calls of the model may cost
     #[arg(long, value_name = "DOLLARS", value_parser = units::dollars, help_heading = "Budget")]

@@ -1,5 +1,6 @@
 //! What commands share: where things are, and whether Ctrl-C was pressed.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,6 +82,25 @@ impl Context {
         &self.places.runs
     }
 
+    /// Where things are, as arguments for another process of this program in another directory or on another machine.
+    pub(crate) fn places(&self) -> Result<Vec<OsString>, Failure> {
+        let whole =
+            |path: &Path| std::fs::canonicalize(path).map_err(|error| Failure::io(path, &error));
+        let catalog = self.catalog()?;
+        let mut places = vec![
+            "--targets".into(),
+            whole(&catalog.targets)?.into(),
+            "--languages".into(),
+            whole(&catalog.languages)?.into(),
+            "--runs".into(),
+            whole(self.runs())?.into(),
+        ];
+        if let Some(cache) = &self.places.cache {
+            places.extend(["--cache".into(), whole(cache)?.into()]);
+        }
+        Ok(places)
+    }
+
     /// A run by id or directory.
     pub(crate) fn run_directory(&self, run: &str) -> Result<PathBuf, Failure> {
         let candidates = [PathBuf::from(run), self.runs().join(run)];
@@ -139,7 +159,10 @@ impl From<image::Error> for Failure {
 
 impl From<run::Error> for Failure {
     fn from(error: run::Error) -> Self {
-        Failure::usage(error)
+        Failure {
+            elsewhere: matches!(error, run::Error::Held { .. } | run::Error::Lost { .. }),
+            ..Failure::usage(error)
+        }
     }
 }
 

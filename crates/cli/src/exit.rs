@@ -21,6 +21,8 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) struct Failure {
     pub(crate) code: u8,
     pub(crate) message: String,
+    /// Whether the run is in another process's hands.
+    pub(crate) elsewhere: bool,
 }
 
 impl Failure {
@@ -28,6 +30,7 @@ impl Failure {
         Failure {
             code,
             message: message.to_string(),
+            elsewhere: false,
         }
     }
 

@@ -13,6 +13,7 @@ use run::{Control, OpenedRun};
 use crate::agents::{self, AgentFile};
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::gates::Terms;
 use crate::plan::{self, Plan};
 use crate::ready::{self, Place, Ready};
 use crate::run::{SAY, follow, obey, reason, standing};
@@ -118,8 +119,8 @@ pub(crate) struct Job<'a> {
     /// Where it stands, if it has begun before.
     pub(crate) standing: Option<Standing>,
     pub(crate) limits: Budget,
-    /// Cases at the same time in an evaluation.
-    pub(crate) jobs: usize,
+    /// What holds besides the run's own limits.
+    pub(crate) terms: Terms<'a>,
 }
 
 /// Works on a run until it ends; gives the finish and what is spent.
@@ -132,7 +133,7 @@ pub(crate) fn work(context: &Context, job: Job<'_>) -> Result<(Finish, Spent), F
         external,
         standing: again,
         limits,
-        jobs,
+        terms,
     } = job;
     let said = Control::read(directory)?;
     let limits = said.limits.unwrap_or(limits);
@@ -143,6 +144,8 @@ pub(crate) fn work(context: &Context, job: Job<'_>) -> Result<(Finish, Spent), F
     opened.run.keep_history(&opened.index);
     let steering = Arc::new(Steering::default());
     obey(&steering, said);
+    let right = opened.run.right();
+    let keeper = terms.gates.gate(&right, &steering);
     let stop = steering.stop_flag();
     let begun = again.clone().unwrap_or_default();
     let place = Place {
@@ -150,7 +153,7 @@ pub(crate) fn work(context: &Context, job: Job<'_>) -> Result<(Finish, Spent), F
         number: begun.number,
         cwd: agent::WORKSPACE.into(),
         command_limit: plan.command_limit,
-        jobs,
+        jobs: terms.jobs,
         stop: &stop,
         port: Some(PORT),
         program: external
@@ -186,7 +189,7 @@ pub(crate) fn work(context: &Context, job: Job<'_>) -> Result<(Finish, Spent), F
     let mut shown = Instant::now();
     let evaluated = ledger.clone();
     let result = std::thread::scope(|scope| {
-        scope.spawn(|| follow(context, directory, &steering, said, &over));
+        scope.spawn(|| follow(context, directory, (&steering, &right), said, &over));
         let result = program::work(Parts {
             start,
             session: &mut session,
@@ -195,6 +198,7 @@ pub(crate) fn work(context: &Context, job: Job<'_>) -> Result<(Finish, Spent), F
             steering: Arc::clone(&steering),
             limits,
             standing: again,
+            gate: keeper,
             progress: &mut |step: Progress| {
                 if shown.elapsed() > SAY {
                     shown = Instant::now();

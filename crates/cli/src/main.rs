@@ -2,6 +2,8 @@
 
 mod agents;
 mod args;
+mod attempt;
+mod campaign;
 mod choose;
 mod context;
 mod curve;
@@ -10,6 +12,7 @@ mod evaluate;
 mod exit;
 mod external;
 mod fairness;
+mod gates;
 mod images;
 mod models;
 mod orders;
@@ -66,5 +69,6 @@ fn main() -> ExitCode {
         Command::Score(arguments) => score::run(&context, &arguments),
         Command::Replay(arguments) => replay::run(&context, &arguments),
         Command::Runs(arguments) => runs::run(&context, &arguments),
+        Command::Campaign(command) => campaign::run(&context, &command),
     })
 }

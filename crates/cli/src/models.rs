@@ -1,8 +1,10 @@
 //! Models by name: scripts, recorded runs, and providers.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use agent::event::{Content, Event};
+use agent::gate::{self, Gated};
 use agent::scaffold::Tariff;
 use model::gateway::{Pinned, Upstream};
 use model::{
@@ -40,10 +42,16 @@ pub(crate) fn absolute(context: &Context, name: &str) -> Result<String, Failure>
     })
 }
 
-/// Opens a model that has given so many answers to the run already.
-pub(crate) fn open(context: &Context, plan: &Plan, replies: u64) -> Result<Opened, Failure> {
-    let free = |model: Box<dyn Model>| Opened {
-        model,
+/// Opens a model that has given so many answers to the run already, behind a gate.
+pub(crate) fn open(
+    context: &Context,
+    plan: &Plan,
+    replies: u64,
+    gate: Arc<dyn gate::Gate>,
+) -> Result<Opened, Failure> {
+    let own = Arc::clone(&gate);
+    let free = move |model: Box<dyn Model>| Opened {
+        model: Box::new(Gated::new(model, own, Box::new(|_: &Usage| 0))),
         tariff: Box::new(|_: &Usage| 0),
         unpriced: None,
         window: None,
@@ -59,7 +67,7 @@ pub(crate) fn open(context: &Context, plan: &Plan, replies: u64) -> Result<Opene
             let directory = context.run_directory(run)?;
             Ok(free(Box::new(Recorded::open(&directory, replies)?)))
         }
-        _ => provider(plan),
+        _ => provider(plan, gate),
     }
 }
 
@@ -126,7 +134,7 @@ fn tariff(price: Result<Price, UnknownPrice>) -> (Box<dyn Tariff>, Option<String
     }
 }
 
-fn provider(plan: &Plan) -> Result<Opened, Failure> {
+fn provider(plan: &Plan, gate: Arc<dyn gate::Gate>) -> Result<Opened, Failure> {
     let name: Name = plan.model.parse().map_err(|error| {
         Failure::usage(format!(
             "{error}; there are also scripted:FILE and replay:RUN"
@@ -136,6 +144,8 @@ fn provider(plan: &Plan) -> Result<Opened, Failure> {
     let provider = Provider::new(name, plan.base_url.as_deref(), key, Timeouts::default())
         .map_err(not_connected)?;
     let seed = u64::from(std::process::id());
+    let (own, _) = tariff(price.clone());
+    let provider = Gated::new(provider, gate, own);
     let model = Box::new(Retrying::new(provider, Patience::default(), seed));
     let window = price.as_ref().ok().and_then(|price| price.context);
     let (tariff, unpriced) = tariff(price);

@@ -172,6 +172,7 @@ impl Ready {
     ) -> Result<(Ledger, Session), Failure> {
         run.record(Event::Attach {
             process: std::process::id(),
+            epoch: Some(run.right().epoch()),
             boot: run::boot(),
         })
         .map_err(agent::Error::from)?;

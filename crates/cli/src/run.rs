@@ -1,27 +1,26 @@
 //! `mirrorcode run` and `mirrorcode resume`: models at work on tasks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agent::event::{Agent, Budget, Event, FORMAT, Reason, Recorder, Spent};
-use agent::program::Standing;
-use agent::scaffold::{
-    self, Brief, Finish, Parts, Past, Progress as Step, Start, Steering, Workbench,
-};
+use agent::event::{Budget, Reason, Spent};
+use agent::gate;
+use agent::scaffold::{self, Brief, Finish, Parts, Progress as Step, Start, Steering, Workbench};
 use model::Kind;
-use run::{Control, Header, Known, OpenedRun, Run, Wish};
+use run::{Control, OpenedRun, Wish};
 use serde_json::json;
 
 use crate::args::{ResumeArgs, RunArgs, RunCommand, ScoreArgs};
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
-use crate::external::{self, External, Job};
+use crate::external::External;
+use crate::gates::{Gates, Terms};
 use crate::plan::{self, Plan};
-use crate::ready::{MEMORY, Place, Ready};
-use crate::{agents, choose, models, orders, runs, score, terminal};
+use crate::ready::{Place, Ready};
+use crate::{agents, attempt, choose, models, orders, runs, score, terminal};
 
 /// How often what is said to a run is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -29,12 +28,12 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(crate) const SAY: Duration = Duration::from_secs(20);
 
 /// What a session of a run came to.
-struct Ended {
-    directory: PathBuf,
-    task: String,
-    finish: Finish,
-    spent: Spent,
-    solved: Option<bool>,
+pub(crate) struct Ended {
+    pub(crate) directory: PathBuf,
+    pub(crate) task: String,
+    pub(crate) finish: Finish,
+    pub(crate) spent: Spent,
+    pub(crate) solved: Option<bool>,
 }
 
 pub(crate) fn run(context: &Context, arguments: &RunArgs) -> Answer {
@@ -80,7 +79,10 @@ fn begin_all(context: &Context, arguments: &RunArgs) -> Answer {
     // Whatever is wrong with the model's name is found before anything is built.
     match External::read(&plan)? {
         Some(external) => external.check(&plan, &limits)?,
-        None => check_price(&models::open(context, &plan, 0)?, &limits)?,
+        None => check_price(
+            &models::open(context, &plan, 0, Arc::new(gate::Open))?,
+            &limits,
+        )?,
     }
     let queue: VecDeque<String> = tasks
         .iter()
@@ -89,6 +91,11 @@ fn begin_all(context: &Context, arguments: &RunArgs) -> Answer {
     let single = queue.len() == 1;
     let parallel = usize::from(arguments.parallel).min(queue.len()).max(1);
     let jobs = (context.jobs() / parallel).max(1);
+    let gates = Gates::open();
+    let terms = Terms {
+        jobs,
+        gates: &gates,
+    };
     let queue = Mutex::new(queue);
     let ended = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -99,9 +106,16 @@ fn begin_all(context: &Context, arguments: &RunArgs) -> Answer {
                     let Some(task) = next.filter(|_| !context.is_interrupted()) else {
                         return;
                     };
-                    let began = begin(context, &task, &plan, limits, jobs).and_then(|ended| {
-                        judge(context, ended, arguments.no_score, single, arguments.json)
-                    });
+                    let began =
+                        attempt::begin(context, &task, &plan, limits, terms).and_then(|ended| {
+                            judge(
+                                context,
+                                ended,
+                                arguments.no_score,
+                                single && !arguments.json,
+                                None,
+                            )
+                        });
                     if let Err(failure) = &began
                         && !single
                     {
@@ -120,7 +134,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn check_price(opened: &models::Opened, limits: &Budget) -> Result<(), Failure> {
+pub(crate) fn check_price(opened: &models::Opened, limits: &Budget) -> Result<(), Failure> {
     match &opened.unpriced {
         Some(reason) if limits.microdollars.is_some() => Err(Failure::usage(format!(
             "{reason}: see --prices and --token-limit"
@@ -136,230 +150,26 @@ pub(crate) fn resume(context: &Context, arguments: &ResumeArgs) -> Answer {
         plan.model = models::absolute(context, name)?;
     }
     plan.change(&arguments.how)?;
-    let ended = go_on(context, &directory, &plan, arguments)
-        .and_then(|ended| judge(context, ended, arguments.no_score, true, arguments.json))?;
+    let gates = Gates::open();
+    let terms = Terms {
+        jobs: context.jobs(),
+        gates: &gates,
+    };
+    let ended = attempt::go_on(context, &directory, &plan, &arguments.limits, terms)
+        .and_then(|ended| judge(context, ended, arguments.no_score, !arguments.json, None))?;
     let task = ended.task.clone();
     report(context, vec![(task, Ok(ended))], arguments.json, true)
 }
 
-/// Begins a run of a task, and works on it.
-fn begin(
-    context: &Context,
-    task: &str,
-    plan: &Plan,
-    limits: Budget,
-    jobs: usize,
-) -> Result<Ended, Failure> {
-    let (ready, external) = external::prepare(context, task, plan)?;
-    let mut digests = ready.digests(context)?;
-    let mut versions = BTreeMap::from([(
-        "mirrorcode".to_owned(),
-        env!("CARGO_PKG_VERSION").to_owned(),
-    )]);
-    if let Some(external) = &external {
-        versions.insert(external.name.clone(), external.file.version.clone());
-        if let Some(program) = &external.program {
-            let digest = program.content_digest.clone();
-            digests.insert("agent-program".to_owned(), digest);
-        }
-    }
-    let header = Header::new(task, env!("CARGO_PKG_VERSION"), digests.clone())?;
-    let directory = context.runs().join(&header.id);
-    std::fs::create_dir_all(context.runs()).map_err(|error| Failure::io(context.runs(), &error))?;
-    let mut recorder = Run::create(
-        &directory,
-        &header,
-        Known::nothing(),
-        run::Limits::WORKSPACE,
-    )?;
-    // The task's files belong beside the journal, which had to make the directory; from here on they are known.
-    let known = ready.assemble(context, &directory)?;
-    let start = Event::Start {
-        format: FORMAT,
-        task: task.to_owned(),
-        agent: match external {
-            Some(_) => Agent::Program,
-            None => Agent::Model,
-        },
-        versions,
-        digests,
-        limits: [
-            ("command-wall-seconds".to_owned(), plan.command_limit),
-            ("memory-mib".to_owned(), MEMORY >> 20),
-        ]
-        .into(),
-        options: plan.written(),
-    };
-    recorder.record(start).map_err(agent::Error::from)?;
-    drop(recorder);
-    let opened = Run::open(&directory, known, run::Limits::WORKSPACE)?;
-    terminal::note(&format!("run {}: {task}", header.id));
-    if let Some(external) = external {
-        let job = Job {
-            ready: &ready,
-            directory: &directory,
-            opened,
-            plan,
-            external: &external,
-            standing: None,
-            limits,
-            jobs,
-        };
-        let (finish, spent) = external::work(context, job)?;
-        return Ok(Ended {
-            directory,
-            task: ready.task(),
-            finish,
-            spent,
-            solved: None,
-        });
-    }
-    work(
-        context,
-        &ready,
-        &directory,
-        opened,
-        Start::New(limits),
-        plan,
-        jobs,
-    )
-}
-
-/// Goes on with a run.
-fn go_on(
-    context: &Context,
-    directory: &Path,
-    plan: &Plan,
-    arguments: &ResumeArgs,
-) -> Result<Ended, Failure> {
-    let task = Header::read(directory)?.task;
-    let (ready, external) = external::prepare(context, &task, plan)?;
-    let known = ready.assemble(context, directory)?;
-    let opened = Run::open(directory, known, run::Limits::WORKSPACE)?;
-    if let Some(torn) = &opened.recovered {
-        terminal::note(&format!(
-            "the last {} bytes of the journal were cut off in the middle of an event; they are kept in {}",
-            torn.bytes,
-            torn.kept.display()
-        ));
-    }
-    let ended = |finish, spent| Ended {
-        directory: directory.to_owned(),
-        task: task.clone(),
-        finish,
-        spent,
-        solved: None,
-    };
-    let id = opened.run.journal().header().id.clone();
-    if let Some(external) = external {
-        let past = Standing::read(&opened.records()).map_err(Failure::usage)?;
-        if past.submitted {
-            return Ok(ended(Finish::Submitted, past.spent));
-        }
-        let limits = new_limits(directory, past.limits.unwrap_or_default(), arguments)?;
-        restore(directory, &opened)?;
-        terminal::note(&format!("run {id} goes on after turn {}", past.spent.turns));
-        let job = Job {
-            ready: &ready,
-            directory,
-            opened,
-            plan,
-            external: &external,
-            standing: Some(past),
-            limits,
-            jobs: context.jobs(),
-        };
-        let (finish, spent) = external::work(context, job)?;
-        return Ok(ended(finish, spent));
-    }
-    let past = Past::read(&opened.records()).map_err(Failure::usage)?;
-    if past.is_submitted() {
-        return Ok(ended(Finish::Submitted, past.spent()));
-    }
-    new_limits(directory, past.limits(), arguments)?;
-    let restored = restore(directory, &opened)?;
-    terminal::note(&format!(
-        "run {id} goes on after turn {}",
-        past.spent().turns
-    ));
-    let start = Start::Again {
-        past: Box::new(past),
-        restored,
-    };
-    work(
-        context,
-        &ready,
-        directory,
-        opened,
-        start,
-        plan,
-        context.jobs(),
-    )
-}
-
-/// Puts the limits in force that the command line names, on top of those that hold; what else was said to the run before
-/// is done with.
-fn new_limits(directory: &Path, last: Budget, arguments: &ResumeArgs) -> Result<Budget, Failure> {
-    let held = Control::read(directory)?.limits.unwrap_or(last);
-    let limits = plan::limits(held, &arguments.limits);
-    Control {
-        wish: Wish::Go,
-        limits: (limits != last).then_some(limits),
-    }
-    .write(directory)?;
-    Ok(limits)
-}
-
-/// Restores the workspace from the record where what lies there cannot be trusted: after another boot of the machine,
-/// and where it is missing. Says whether it did.
-fn restore(directory: &Path, opened: &OpenedRun) -> Result<bool, Failure> {
-    let workspace = directory.join("workspace");
-    let mut boot = None;
-    if let Some(seq) = opened.index.last("attach") {
-        opened.index.each(seq, seq, &mut |entry| {
-            if let Event::Attach { boot: of, .. } = entry.event {
-                boot = of;
-            }
-            false
-        })?;
-    }
-    let same = boot.is_none() || boot == run::boot();
-    let Some(tree) = opened.run.tree() else {
-        return Ok(false);
-    };
-    if same && workspace.is_dir() {
-        return Ok(false);
-    }
-    let failed = |error: std::io::Error| Failure::io(&workspace, &error);
-    if workspace.exists() {
-        std::fs::remove_dir_all(&workspace).map_err(failed)?;
-    }
-    std::fs::create_dir_all(&workspace).map_err(failed)?;
-    run::restore(opened.run.store(), tree, &workspace, run::Limits::WORKSPACE)?;
-    give(&workspace).map_err(failed)?;
-    Ok(true)
-}
-
-/// Gives everything below a directory to whoever works inside.
-fn give(path: &Path) -> std::io::Result<()> {
-    sandbox::give_to_inside(path)?;
-    if std::fs::symlink_metadata(path)?.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            give(&entry?.path())?;
-        }
-    }
-    Ok(())
-}
-
 /// Works on a run until it ends, and records why.
-fn work(
+pub(crate) fn work(
     context: &Context,
     ready: &Ready,
     directory: &Path,
     mut opened: OpenedRun,
     start: Start,
     plan: &Plan,
-    jobs: usize,
+    terms: Terms<'_>,
 ) -> Result<Ended, Failure> {
     let said = Control::read(directory)?;
     let (replies, number, cwd, mut spent, held) = match &start {
@@ -379,12 +189,14 @@ fn work(
         ),
     };
     let limits = said.limits.unwrap_or(held);
-    let model = models::open(context, plan, replies)?;
+    let steering = Arc::new(Steering::default());
+    let right = opened.run.right();
+    let gate = terms.gates.gate(&right, &steering);
+    let model = models::open(context, plan, replies, gate)?;
     check_price(&model, &limits)?;
     let id = opened.run.journal().header().id.clone();
     opened.run.hide(models::secrets(plan));
     opened.run.keep_history(&opened.index);
-    let steering = Arc::new(Steering::default());
     obey(&steering, said);
     let stop = steering.stop_flag();
     let place = Place {
@@ -392,7 +204,7 @@ fn work(
         number,
         cwd,
         command_limit: plan.command_limit,
-        jobs,
+        jobs: terms.jobs,
         stop: &stop,
         port: None,
         program: None,
@@ -410,7 +222,7 @@ fn work(
     let mut shown = Instant::now();
     let over = AtomicBool::new(false);
     let finish = std::thread::scope(|scope| {
-        scope.spawn(|| follow(context, directory, &steering, said, &over));
+        scope.spawn(|| follow(context, directory, (&steering, &right), said, &over));
         let limit = Duration::from_secs(plan.command_limit);
         let evaluated = ledger.clone();
         let finish = scaffold::work(
@@ -480,13 +292,14 @@ pub(crate) fn obey(steering: &Steering, said: Control) {
 pub(crate) fn follow(
     context: &Context,
     directory: &Path,
-    steering: &Steering,
+    (steering, right): (&Steering, &run::Right),
     mut last: Control,
     over: &AtomicBool,
 ) {
     let mut complained = false;
     while !over.load(Ordering::Relaxed) {
-        if context.is_interrupted() {
+        // Whoever lost the run does nothing more to it, wherever it is.
+        if context.is_interrupted() || right.check().is_err() {
             steering.stop();
         }
         match Control::read(directory) {
@@ -522,12 +335,12 @@ pub(crate) fn standing(spent: &Spent, evaluated: Option<(u64, u64)>) -> String {
 }
 
 /// Scores what a run left, if it is over.
-fn judge(
+pub(crate) fn judge(
     context: &Context,
-    mut ended: Ended,
+    ended: Ended,
     no_score: bool,
-    single: bool,
-    as_json: bool,
+    show: bool,
+    jobs: Option<u16>,
 ) -> Result<Ended, Failure> {
     let over = matches!(
         ended.finish,
@@ -536,6 +349,16 @@ fn judge(
     if !over || no_score {
         return Ok(ended);
     }
+    judge_left(context, ended, show, jobs)
+}
+
+/// Scores what a run left, with so many cases at the same time.
+pub(crate) fn judge_left(
+    context: &Context,
+    mut ended: Ended,
+    show: bool,
+    jobs: Option<u16>,
+) -> Result<Ended, Failure> {
     let arguments = ScoreArgs {
         task: ended.task.clone(),
         submission: Some(ended.directory.clone()),
@@ -544,13 +367,13 @@ fn judge(
         prebuilt: None,
         rootfs: None,
         out: Some(ended.directory.clone()),
-        jobs: None,
+        jobs,
         again: false,
         reveal_hidden: false,
         json: false,
     };
     let scored = score::score(context, &arguments)?;
-    if single && !as_json {
+    if show {
         scored.show();
     }
     ended.solved = Some(scored.verdict.solved);

@@ -157,6 +157,7 @@ fn resume(context: &Context, arguments: &ShellArgs, run: &str) -> Result<Session
     recorder
         .record(Event::Attach {
             process: std::process::id(),
+            epoch: Some(recorder.right().epoch()),
             boot: run::boot(),
         })
         .map_err(agent::Error::from)?;

@@ -10,9 +10,9 @@ use assert_cmd::Command;
 use common::repository;
 
 /// Data flows from left to right. Nothing on the left knows anything on its right.
-const ORDER: [&str; 11] = [
-    "sandbox", "image", "target", "oracle", "model", "agent", "run", "score", "report", "cli",
-    "fuzz",
+const ORDER: [&str; 12] = [
+    "sandbox", "image", "target", "oracle", "model", "agent", "run", "campaign", "score", "report",
+    "cli", "fuzz",
 ];
 /// Where `unsafe` may stand: at the kernel's door, and in what runs inside without a standard library.
 const UNSAFE: [&str; 2] = ["sandbox", "oracle"];
@@ -110,7 +110,7 @@ fn nothing_on_the_left_depends_on_anything_on_its_right() {
 
 #[test]
 fn agents_and_recorders_cannot_name_a_hidden_case() {
-    for name in ["oracle", "agent", "run"] {
+    for name in ["oracle", "agent", "run", "campaign"] {
         let manifest = manifest(name);
         for unknown in ["target", "score"] {
             let known = manifest["dependencies"].get(unknown).is_some();

@@ -131,6 +131,7 @@ mod tests {
             500,
             Event::Attach {
                 process: 1,
+                epoch: None,
                 boot: None,
             },
         );

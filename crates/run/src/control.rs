@@ -61,7 +61,7 @@ impl Control {
     }
 }
 
-/// Whether a process has the run in `dir` open for writing.
+/// Whether a process has the run in `dir` open for writing, here or on another machine.
 pub fn is_open(dir: &Path) -> bool {
     use rustix::fs::{FlockOperation, flock};
     let Ok(file) = files::open(&dir.join(crate::journal::NAME)) else {
@@ -71,7 +71,7 @@ pub fn is_open(dir: &Path) -> bool {
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => {
             let _ = flock(&file, FlockOperation::Unlock);
-            false
+            crate::owner::seems_held(dir)
         }
         Err(error) => error == rustix::io::Errno::WOULDBLOCK,
     }

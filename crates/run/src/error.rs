@@ -39,6 +39,14 @@ pub enum Error {
         /// Process and machine, as far as known.
         holder: String,
     },
+    /// Another process has taken it over.
+    #[error("{} was taken over by {to}: this process stops", dir.display())]
+    Lost {
+        /// The run.
+        dir: PathBuf,
+        /// Process and machine, as far as known.
+        to: String,
+    },
     /// The run was written by a newer program.
     #[error("{}: format {found} is newer than {FORMAT}, the newest that this mirrorcode reads: use a newer one", path.display())]
     TooNew {

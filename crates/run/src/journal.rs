@@ -16,11 +16,11 @@ use crate::files;
 use crate::header::Header;
 use crate::index::Index;
 use crate::lines::{self, Fault, Found, Lines, MAX_LINE};
+use crate::owner::{self, Claimed, Manner, Owner, Right};
 use crate::read::{explain, too_long};
 use crate::redact::Redactor;
 
 pub(crate) const NAME: &str = "journal.jsonl";
-const WRITER: &str = "writer";
 /// Space that is reserved ahead, in bytes.
 const RESERVE: u64 = 1 << 20;
 
@@ -30,9 +30,11 @@ pub struct Journal {
     dir: PathBuf,
     header: Header,
     path: PathBuf,
-    /// Carries the lock. It is on this file and not on the directory because network file systems lock
-    /// files only; no other file ever takes this one's place.
+    /// Carries the lock, which tells this machine's processes at once what epochs tell all. It is on this file and not
+    /// on the directory because network file systems lock files only.
     file: File,
+    /// The right to write; nothing once it is given back.
+    owner: Option<Owner>,
     next: u64,
     /// Lines that were taken and are not written yet.
     pending: Vec<u8>,
@@ -59,6 +61,8 @@ pub struct Opened {
     pub tree: Option<TreeHash>,
     /// Where its events stand.
     pub index: Index,
+    /// Whether all who had it open before are known to have ended. Otherwise one of them may still change the workspace.
+    pub clean: bool,
 }
 
 /// What was cut from the end of a journal.
@@ -93,40 +97,40 @@ impl Journal {
             },
             _ => io("make", dir)(error),
         })?;
+        Journal::begin(dir, header, owner::claim(dir, Manner::Polite)?.owner)
+    }
+
+    /// Makes the directory `dir` a new run where another process may have begun to do so.
+    pub fn create_in(dir: &Path, header: &Header, claimed: Claimed) -> Result<Self, Error> {
+        let path = dir.join(NAME);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // What is there has no header, so it is no run, and whoever made it may still have it open.
+            _ => fs::remove_file(&path).map_err(io("remove", &path))?,
+        }
+        Journal::begin(dir, header, claimed.owner)
+    }
+
+    fn begin(dir: &Path, header: &Header, owner: Owner) -> Result<Self, Error> {
         let path = dir.join(NAME);
         drop(files::create_new(&path).map_err(io("make", &path))?);
         let file = lock(dir, &path)?;
-        let journal = Journal {
-            dir: dir.to_owned(),
-            header: header.clone(),
-            path,
-            file,
-            next: 1,
-            pending: Vec::new(),
-            batch: 1,
-            reserved: 0,
-            length: 0,
-            redactor: Redactor::default(),
-            time: Time::now(),
-            failed: None,
-        };
+        let journal = Journal::over(dir, header.clone(), file, owner);
         journal.file.sync_all().map_err(io("sync", &journal.path))?;
+        journal.owner()?.begin()?;
         header.write(dir)?;
         let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
         files::sync_dir(above.unwrap_or(Path::new(".")))?;
         Ok(journal)
     }
 
-    /// Opens the run in `dir` again. What a crash left of the last event is cut off, kept aside and reported.
-    pub fn open(dir: &Path) -> Result<Opened, Error> {
-        let header = Header::read(dir)?;
-        let path = dir.join(NAME);
-        let file = lock(dir, &path)?;
-        let mut journal = Journal {
+    fn over(dir: &Path, header: Header, file: File, owner: Owner) -> Self {
+        Journal {
             dir: dir.to_owned(),
             header,
-            path,
+            path: dir.join(NAME),
             file,
+            owner: Some(owner),
             next: 1,
             pending: Vec::new(),
             batch: 1,
@@ -135,7 +139,29 @@ impl Journal {
             redactor: Redactor::default(),
             time: Time::now(),
             failed: None,
-        };
+        }
+    }
+
+    /// Opens the run in `dir` again. What a crash left of the last event is cut off, kept aside and reported.
+    pub fn open(dir: &Path) -> Result<Opened, Error> {
+        Header::read(dir)?;
+        Journal::open_as(dir, owner::claim(dir, Manner::Polite)?)
+    }
+
+    /// The same for whoever has claimed the run already.
+    pub fn open_as(dir: &Path, claimed: Claimed) -> Result<Opened, Error> {
+        let header = Header::read(dir)?;
+        let path = dir.join(NAME);
+        let Claimed { owner, clean } = claimed;
+        if let Some(taken) = owner::taken_journal(dir)? {
+            owner::name_journal(dir, &taken, &path)?;
+        }
+        if !clean {
+            take_over(dir, &path, &owner)?;
+        }
+        let file = lock(dir, &path)?;
+        owner.begin()?;
+        let mut journal = Journal::over(dir, header, file, owner);
         let mut tree = None;
         let mut index = Index::new(&journal.path, journal.header.format);
         let recovered = match journal.scan(&mut tree, &mut index)? {
@@ -147,6 +173,7 @@ impl Journal {
             recovered,
             tree,
             index,
+            clean,
         })
     }
 
@@ -163,6 +190,22 @@ impl Journal {
     /// Sequence number of the next event.
     pub fn next_seq(&self) -> u64 {
         self.next
+    }
+
+    fn owner(&self) -> Result<&Owner, Error> {
+        self.owner.as_ref().ok_or_else(|| Error::Refused {
+            path: self.path.clone(),
+            reason: "it was closed".to_owned(),
+        })
+    }
+
+    /// A way to ask whether this process still owns the run.
+    pub fn right(&self) -> Right {
+        let owner = self
+            .owner
+            .as_ref()
+            .expect("a journal has it until it is dropped");
+        owner.right()
     }
 
     /// Takes an event and gives its sequence number. It is written with the next [`Journal::flush`].
@@ -215,6 +258,7 @@ impl Journal {
         if self.pending.is_empty() {
             return Ok(());
         }
+        self.still_owned()?;
         self.reserve();
         let mut file = &self.file;
         if let Err(error) = file
@@ -227,6 +271,15 @@ impl Journal {
         self.length += self.pending.len() as u64;
         self.pending.clear();
         self.pending.shrink_to(1 << 20);
+        // Whoever claims the run after this finds the events; whoever did so before it may have read too early.
+        self.still_owned()
+    }
+
+    fn still_owned(&mut self) -> Result<(), Error> {
+        if let Err(error) = self.owner()?.check() {
+            self.refuse(&error);
+            return Err(error);
+        }
         Ok(())
     }
 
@@ -377,9 +430,23 @@ impl Drop for Journal {
         if flushed && whole.is_ok_and(|length| length == self.length) {
             let _ = self.file.set_len(self.length);
         }
-        // Only this process may say that it is gone, and only while it has the lock.
-        let _ = fs::remove_file(self.dir.join(WRITER));
+        if let Some(owner) = self.owner.take() {
+            owner.release();
+        }
     }
+}
+
+/// Puts the journal out of the reach of a worker that is silent and may come back: what that one has open is another
+/// file from here on.
+fn take_over(dir: &Path, path: &Path, owner: &Owner) -> Result<(), Error> {
+    let own = owner.journal();
+    let copy = own.with_extension("journal-new");
+    let copied = fs::copy(path, &copy).and_then(|_| File::open(&copy)?.sync_all());
+    copied.map_err(io("copy", path))?;
+    owner.renew()?;
+    fs::rename(&copy, &own).map_err(io("name", &own))?;
+    owner::name_journal(dir, &own, path)?;
+    owner.renew()
 }
 
 /// Whether the damaged line `number` and all that follows can be one write that a power failure cut off: the parts of
@@ -414,7 +481,6 @@ fn lock(dir: &Path, path: &Path) -> Result<File, Error> {
         .custom_flags(no_links)
         .open(path);
     let file = file.map_err(io("open", path))?;
-    let writer = dir.join(WRITER);
     let start = Instant::now();
     let locked = loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -426,26 +492,12 @@ fn lock(dir: &Path, path: &Path) -> Result<File, Error> {
     };
     match locked {
         Err(Errno::WOULDBLOCK) => {
-            let holder = fs::read_to_string(&writer).unwrap_or_default();
-            let holder = if holder.is_empty() {
-                "another process"
-            } else {
-                holder.trim_end()
-            };
             return Err(Error::Held {
                 dir: dir.to_owned(),
-                holder: holder.to_owned(),
+                holder: "another process".to_owned(),
             });
         }
         locked => locked.map_err(io("lock", path))?,
     }
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    let name = format!("process {} on {host}\n", std::process::id());
-    // For messages only, so that a failure here is not one.
-    let _ = fs::remove_file(&writer);
-    let _ = files::create_new(&writer).and_then(|mut file| file.write_all(name.as_bytes()));
     Ok(file)
 }

@@ -8,7 +8,7 @@
 //! | `journal.jsonl` | the events, one a line ([`agent::event`]); append-only; the truth |
 //! | `journal.torn-<seq>` | the end of a write that was cut off by a crash, kept for whoever wants to look |
 //! | `blobs/` | contents that events refer to, each once, by hash ([`Store`]) |
-//! | `writer` | process that has the run open, or had it open when it was killed; only for messages |
+//! | `epochs/` | which processes have had the run open for writing, and which has it now |
 //!
 //! [`Run`] writes one, as the [`Recorder`](agent::event::Recorder) of a session. To read one while or after it is
 //! written: [`read`], [`Store::open`] and [`restore`].
@@ -27,12 +27,14 @@ mod index;
 mod journal;
 mod known;
 mod lines;
+mod owner;
 mod read;
 mod recorder;
 mod redact;
 mod restore;
 mod tree;
 mod walk;
+mod worker;
 
 pub use blobs::{MAX_BLOB, Store, digest};
 pub use boot::boot;
@@ -43,8 +45,10 @@ pub use index::{Index, Records};
 pub use journal::{Journal, Opened, Torn};
 pub use known::Known;
 pub use lines::MAX_LINE;
+pub use owner::{BEAT, Claimed, LEASE, Manner, Owner, Right, claim};
 pub use read::{Reader, read};
 pub use recorder::{OpenedRun, Run};
 pub use redact::Redactor;
 pub use restore::restore;
 pub use tree::{Limits, Node, Tree};
+pub use worker::Worker;

@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::header::Header;
 use crate::history::History;
 use crate::index::{Index, Records};
-use crate::journal::{Journal, Torn};
+use crate::journal::{Journal, Opened, Torn};
 use crate::known::Known;
+use crate::owner::{Claimed, Right};
 use crate::redact::Redactor;
 use crate::tree::Limits;
 use crate::walk::{self, Memory};
@@ -37,6 +38,8 @@ pub struct OpenedRun {
     pub recovered: Option<Torn>,
     /// Where its events stand.
     pub index: Index,
+    /// Whether all who had it open before are known to have ended. Otherwise one of them may still change the workspace.
+    pub clean: bool,
 }
 
 impl OpenedRun {
@@ -61,15 +64,41 @@ impl Run {
         Ok(Run::new(Journal::create(dir, header)?, None, known, limits))
     }
 
+    /// The same in a directory that was claimed and may have the beginnings of a run.
+    pub fn create_in(
+        dir: &Path,
+        header: &Header,
+        claimed: Claimed,
+        known: Known,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let journal = Journal::create_in(dir, header, claimed)?;
+        Ok(Run::new(journal, None, known, limits))
+    }
+
     /// Goes on with the run in `dir`.
     pub fn open(dir: &Path, known: Known, limits: Limits) -> Result<OpenedRun, Error> {
-        let opened = Journal::open(dir)?;
+        Run::opened(Journal::open(dir)?, known, limits)
+    }
+
+    /// The same for whoever has claimed the run already.
+    pub fn open_as(
+        dir: &Path,
+        claimed: Claimed,
+        known: Known,
+        limits: Limits,
+    ) -> Result<OpenedRun, Error> {
+        Run::opened(Journal::open_as(dir, claimed)?, known, limits)
+    }
+
+    fn opened(opened: Opened, known: Known, limits: Limits) -> Result<OpenedRun, Error> {
         let run = Run::new(opened.journal, opened.tree, known, limits);
         run.store.clean()?;
         Ok(OpenedRun {
             run,
             recovered: opened.recovered,
             index: opened.index,
+            clean: opened.clean,
         })
     }
 
@@ -108,6 +137,11 @@ impl Run {
     /// From here on, what this hides is not recorded.
     pub fn hide(&mut self, redactor: Redactor) {
         self.journal.hide(redactor);
+    }
+
+    /// A way to ask whether this process still owns the run.
+    pub fn right(&self) -> Right {
+        self.journal.right()
     }
 
     /// The contents.

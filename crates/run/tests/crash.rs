@@ -50,6 +50,7 @@ fn write(dir: &Path, out: &mut impl Write) -> Result<(), RecordError> {
     let workspace = dir.parent().unwrap().join("workspace");
     run.record(Event::Attach {
         process: std::process::id(),
+        epoch: None,
         boot: None,
     })?;
     let mut failure = None;
@@ -82,6 +83,7 @@ fn write(dir: &Path, out: &mut impl Write) -> Result<(), RecordError> {
         if failure.is_some() {
             let refused = run.record(Event::Attach {
                 process: 0,
+                epoch: None,
                 boot: None,
             });
             let Err(RecordError::Journal(error)) = refused else {

@@ -29,6 +29,7 @@ fn attach(process: u32) -> Event {
     Event::Attach {
         process,
         boot: None,
+        epoch: None,
     }
 }
 
@@ -219,7 +220,7 @@ fn one_writer_at_a_time() {
     );
     journal.append(&attach(1)).unwrap();
     drop(journal);
-    assert!(!dir.join("writer").exists());
+    assert!(!run::is_open(&dir));
     assert!(Journal::open(&dir).unwrap().recovered.is_none());
     assert!(matches!(
         Journal::open(runs.path()),

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::lock;
 use crate::event::{Estimate, Event, Purpose, RecordError};
+use crate::gate::{Amount, Gate, Pass};
 use crate::ledger::Ledger;
 use crate::scaffold::Steering;
 use crate::scaffold::meter::{self, Meter};
@@ -36,7 +37,8 @@ pub(super) struct Register {
     pub(super) meter: Meter,
     /// Calls so far.
     calls: u64,
-    open: BTreeMap<u64, Estimate>,
+    /// Calls under way: what they may take, and the gate's number for each.
+    open: BTreeMap<u64, (Estimate, u64)>,
     recent: VecDeque<Sent>,
     refusals: u64,
     /// Answers in this session.
@@ -67,24 +69,13 @@ impl Register {
 
 /// The gateway's desk for one run.
 pub(super) struct Desk {
-    ledger: Ledger,
-    register: Arc<Mutex<Register>>,
-    steering: Arc<Steering>,
+    pub(super) ledger: Ledger,
+    pub(super) register: Arc<Mutex<Register>>,
+    pub(super) steering: Arc<Steering>,
+    pub(super) gate: Arc<dyn Gate>,
 }
 
 impl Desk {
-    pub(super) fn new(
-        ledger: Ledger,
-        register: Arc<Mutex<Register>>,
-        steering: Arc<Steering>,
-    ) -> Self {
-        Desk {
-            ledger,
-            register,
-            steering,
-        }
-    }
-
     fn note(&self, register: &mut Register, event: Event) {
         if let Err(error) = self.ledger.note(event) {
             register.failed.get_or_insert(error);
@@ -102,6 +93,13 @@ fn goes_on<'a>(recent: &'a VecDeque<Sent>, items: &[[u8; 32]]) -> (Option<&'a Se
     match best.max_by_key(|(kept, _)| *kept) {
         Some((kept, sent)) if kept > 0 => (Some(sent), kept),
         _ => (None, 0),
+    }
+}
+
+fn amount_of(estimate: &Estimate) -> Amount {
+    Amount {
+        tokens: estimate.input_tokens.saturating_add(estimate.output_tokens),
+        microdollars: estimate.microdollars,
     }
 }
 
@@ -136,6 +134,11 @@ impl gateway::Desk for Desk {
             register.budget.get_or_insert((name, Instant::now()));
             Denied::Budget(name)
         })?;
+        let ticket = match self.gate.ask(amount_of(&estimate)) {
+            Pass::Go(ticket) => ticket,
+            Pass::Wait(_) => return Err(Denied::Wait),
+            Pass::Closed(_) => return Err(Denied::Closed),
+        };
         let call = register.calls + 1;
         let recorded = (|| {
             let contents = ask.items[kept..]
@@ -163,12 +166,13 @@ impl gateway::Desk for Desk {
             })
         })();
         if let Err(error) = recorded {
+            self.gate.settle(ticket, Amount::default());
             register.failed = Some(error);
             return Err(Denied::Closed);
         }
         register.calls = call;
         register.meter.reserve(&estimate);
-        register.open.insert(call, estimate);
+        register.open.insert(call, (estimate, ticket));
         if register.recent.len() == RECENT {
             register.recent.pop_front();
         }
@@ -190,12 +194,20 @@ impl gateway::Desk for Desk {
     fn answered(&mut self, call: u64, reply: Reply, milliseconds: u64) {
         let mut register = lock(&self.register);
         let register = &mut *register;
-        let Some(estimate) = register.open.remove(&call) else {
+        let Some((estimate, ticket)) = register.open.remove(&call) else {
             return;
         };
         let (usage, attempts) = (reply.usage, reply.attempts);
         register.meter.release(&estimate);
         let microdollars = register.meter.price(usage, &attempts);
+        let tokens = usage.total();
+        self.gate.settle(
+            ticket,
+            Amount {
+                tokens,
+                microdollars,
+            },
+        );
         register
             .meter
             .answered(&usage, &attempts, microdollars, &estimate, true);
@@ -225,13 +237,21 @@ impl gateway::Desk for Desk {
     fn failed(&mut self, call: u64, failure: Failure, milliseconds: u64) {
         let mut register = lock(&self.register);
         let register = &mut *register;
-        let Some(estimate) = register.open.remove(&call) else {
+        let Some((estimate, ticket)) = register.open.remove(&call) else {
             return;
         };
         register.meter.release(&estimate);
         let microdollars = register
             .meter
             .price(meter::known(&failure), &failure.attempts);
+        let taken = match &failure.spent {
+            model::Spent::Unknown(_) => amount_of(&estimate),
+            _ => Amount {
+                tokens: meter::known(&failure).total(),
+                microdollars,
+            },
+        };
+        self.gate.settle(ticket, taken);
         register.meter.failed(&failure, microdollars, &estimate);
         if failure.kind != model::Kind::Stopped {
             register.last_failure = Some(failure.clone());
@@ -266,10 +286,11 @@ impl gateway::Desk for Desk {
 
     fn flush(&mut self) -> bool {
         let flushed = self.ledger.flush();
+        let is_ours = self.gate.confirm();
         let mut register = lock(&self.register);
         if let Err(error) = flushed {
             register.failed.get_or_insert(error);
         }
-        register.failed.is_none()
+        is_ours && register.failed.is_none()
     }
 }

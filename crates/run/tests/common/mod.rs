@@ -282,8 +282,16 @@ pub fn event() -> impl Strategy<Value = Event> {
                 limits
             }
         ),
-        (any::<u32>(), proptest::option::of(text()))
-            .prop_map(|(process, boot)| Event::Attach { process, boot }),
+        (
+            any::<u32>(),
+            proptest::option::of(text()),
+            proptest::option::of(any::<u64>())
+        )
+            .prop_map(|(process, boot, epoch)| Event::Attach {
+                process,
+                boot,
+                epoch
+            }),
         (
             any::<u64>(),
             bytes(),
