@@ -1,5 +1,6 @@
 //! What commands share: where things are, and whether Ctrl-C was pressed.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +54,26 @@ impl Context {
 
     pub(crate) fn runs(&self) -> &Path {
         &self.places.runs
+    }
+
+    /// The same places, as arguments for this program started again.
+    pub(crate) fn places_again(&self) -> Vec<OsString> {
+        let Places {
+            targets,
+            languages,
+            runs,
+            cache,
+        } = &self.places;
+        [
+            ("--targets", targets.as_deref()),
+            ("--languages", languages.as_deref()),
+            ("--runs", Some(runs.as_path())),
+            ("--cache", cache.as_deref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, place)| Some([name.into(), place?.as_os_str().to_owned()]))
+        .flatten()
+        .collect()
     }
 
     /// A run by id or directory.

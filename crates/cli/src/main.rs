@@ -2,7 +2,9 @@
 
 mod agents;
 mod args;
+mod attempt;
 mod choose;
+mod compare;
 mod context;
 mod curve;
 mod doctor;
@@ -11,6 +13,7 @@ mod exit;
 mod external;
 mod fairness;
 mod images;
+mod mcp;
 mod models;
 mod orders;
 mod plan;
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Target(command) => target::run(&context, &command),
         Command::Image(command) => images::run(&context, &command),
         Command::Shell(arguments) => shell::run(&context, &arguments),
+        Command::Mcp(arguments) => mcp::run(&context, &arguments),
         Command::Run(arguments) => run::run(&context, &arguments),
         Command::Resume(arguments) => run::resume(&context, &arguments),
         Command::Stop { run } => orders::stop(&context, &run),

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use agent::Standing;
 use agent::event::{Agent, Budget, Event, FORMAT, Reason, Recorder, Spent};
-use agent::program::Standing;
 use agent::scaffold::{
     self, Brief, Finish, Parts, Past, Progress as Step, Start, Steering, Workbench,
 };
@@ -15,13 +15,13 @@ use model::Kind;
 use run::{Control, Header, Known, OpenedRun, Run, Wish};
 use serde_json::json;
 
-use crate::args::{ResumeArgs, RunArgs, RunCommand, ScoreArgs};
+use crate::args::{LimitArgs, ResumeArgs, RunArgs, RunCommand, ScoreArgs};
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
 use crate::external::{self, External, Job};
 use crate::plan::{self, Plan};
 use crate::ready::{MEMORY, Place, Ready};
-use crate::{agents, choose, models, orders, runs, score, terminal};
+use crate::{agents, attempt, choose, mcp, models, orders, runs, score, shell, terminal};
 
 /// How often what is said to a run is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -131,7 +131,15 @@ fn check_price(opened: &models::Opened, limits: &Budget) -> Result<(), Failure> 
 
 pub(crate) fn resume(context: &Context, arguments: &ResumeArgs) -> Answer {
     let directory = context.run_directory(&arguments.run)?;
-    let mut plan = Plan::read(&runs::options(&directory)?)?;
+    let beginning = attempt::beginning(&directory)?;
+    match beginning.agent {
+        Agent::Client => {
+            return mcp::resume(context, &directory, &arguments.limits, !arguments.no_score);
+        }
+        Agent::Person => return shell::resume(context, &directory, &arguments.limits),
+        Agent::Model | Agent::Program | Agent::Replay => {}
+    }
+    let mut plan = Plan::read(&beginning.options)?;
     if let Some(name) = &arguments.model {
         plan.model = models::absolute(context, name)?;
     }
@@ -256,7 +264,11 @@ fn go_on(
         if past.submitted {
             return Ok(ended(Finish::Submitted, past.spent));
         }
-        let limits = new_limits(directory, past.limits.unwrap_or_default(), arguments)?;
+        let limits = new_limits(
+            directory,
+            past.limits.unwrap_or_default(),
+            &arguments.limits,
+        )?;
         restore(directory, &opened)?;
         terminal::note(&format!("run {id} goes on after turn {}", past.spent.turns));
         let job = Job {
@@ -276,7 +288,7 @@ fn go_on(
     if past.is_submitted() {
         return Ok(ended(Finish::Submitted, past.spent()));
     }
-    new_limits(directory, past.limits(), arguments)?;
+    new_limits(directory, past.limits(), &arguments.limits)?;
     let restored = restore(directory, &opened)?;
     terminal::note(&format!(
         "run {id} goes on after turn {}",
@@ -299,9 +311,13 @@ fn go_on(
 
 /// Puts the limits in force that the command line names, on top of those that hold; what else was said to the run before
 /// is done with.
-fn new_limits(directory: &Path, last: Budget, arguments: &ResumeArgs) -> Result<Budget, Failure> {
+pub(crate) fn new_limits(
+    directory: &Path,
+    last: Budget,
+    limits: &LimitArgs,
+) -> Result<Budget, Failure> {
     let held = Control::read(directory)?.limits.unwrap_or(last);
-    let limits = plan::limits(held, &arguments.limits);
+    let limits = plan::limits(held, limits);
     Control {
         wish: Wish::Go,
         limits: (limits != last).then_some(limits),
@@ -312,7 +328,7 @@ fn new_limits(directory: &Path, last: Budget, arguments: &ResumeArgs) -> Result<
 
 /// Restores the workspace from the record where what lies there cannot be trusted: after another boot of the machine,
 /// and where it is missing. Says whether it did.
-fn restore(directory: &Path, opened: &OpenedRun) -> Result<bool, Failure> {
+pub(crate) fn restore(directory: &Path, opened: &OpenedRun) -> Result<bool, Failure> {
     let workspace = directory.join("workspace");
     let mut boot = None;
     if let Some(seq) = opened.index.last("attach") {

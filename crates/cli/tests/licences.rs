@@ -25,13 +25,20 @@ const ALLOWED: [&str; 12] = [
 ];
 
 /// Crates that are there in more than one version, and why.
-const TWICE: [(&str, &str); 6] = [
+const TWICE: [(&str, &str); 10] = [
+    ("block-buffer", "behind sha2"),
     (
         "cpufeatures",
-        "proptest's random numbers are newer than our hashes",
+        "proptest's random numbers and rmcp's hashes are newer than our hashes",
     ),
+    ("crypto-common", "behind sha2"),
+    ("digest", "behind sha2"),
     ("getrandom", "ring, behind TLS, is older than the rest"),
-    ("rand_core", "proptest's random numbers are newer than ours"),
+    (
+        "rand_core",
+        "proptest's and rmcp's random numbers are newer than ours",
+    ),
+    ("sha2", "rmcp's hashes are newer than ours"),
     ("syn", "derive macros are between two of its versions"),
     (
         "toml_datetime",

@@ -241,6 +241,10 @@ impl Meter {
         add_possible(&mut self.spent, estimate, 1);
     }
 
+    pub(crate) fn turn(&mut self) {
+        add(&mut self.spent.turns, 1);
+    }
+
     pub(crate) fn waited(&mut self, time: Duration) {
         add(&mut self.spent.waited_milliseconds, milliseconds(time));
     }
