@@ -54,7 +54,8 @@ async def main():
             both = await asyncio.gather(call("bash", {"command": "sleep 1; echo a >>NOTES.md"}), call("bash", {"command": "echo b >>NOTES.md"}))
             assert len(both) == 2, both
             text = await call("evaluate", {})
-            assert "623 of 623 visible cases pass" in text, text
+            # How many is for the verdict: a busy machine may not give each case its time.
+            assert "of 623 visible cases pass" in text, text
         else:
             text = await call("bash", {"command": "wc -l NOTES.md"})
             assert text.startswith("2 NOTES.md"), text

@@ -228,6 +228,13 @@ pub enum Event {
         /// Everything else in it, as JSON.
         rest: Content,
     },
+    /// Another program had the tokens of a request counted, which costs nothing.
+    Count {
+        /// The language that it is in.
+        dialect: model::Dialect,
+        /// Length of the request.
+        bytes: u64,
+    },
     /// Another program asked the gateway for something in vain, or a part of what it asked for was left out.
     Refused {
         /// Method and path.
@@ -341,7 +348,7 @@ pub enum Event {
 
 impl Event {
     /// The type of every event, as it is written.
-    pub const TYPES: [&str; 25] = [
+    pub const TYPES: [&str; 26] = [
         "start",
         "attach",
         "command",
@@ -353,6 +360,7 @@ impl Event {
         "message",
         "call",
         "request",
+        "count",
         "refused",
         "reply",
         "call-failed",
@@ -634,6 +642,9 @@ mod tests {
             r#"{"seq":13,"time":"2026-11-24T02:10:00.123Z","type":"tool-call","number":1,"tool":"call-1","name":"bash","arguments":"{}","spent":{"tokens":0,"microdollars":0,"turns":0,"wall-milliseconds":1,"tool-milliseconds":0}}"#,
         );
         check(r#"{"seq":13,"time":"2026-11-24T02:10:00.123Z","type":"note","text":"hm"}"#);
+        check(
+            r#"{"seq":13,"time":"2026-11-24T02:10:00.123Z","type":"count","dialect":"anthropic","bytes":9}"#,
+        );
         check(r#"{"seq":14,"time":"2026-11-24T02:10:00.123Z","type":"continue"}"#);
         check(
             r#"{"seq":15,"time":"2026-11-24T02:10:00.123Z","type":"end","reason":{"budget":"turns"}}"#,

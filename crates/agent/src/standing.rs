@@ -67,9 +67,9 @@ impl Standing {
             };
             before = Some(entry.time);
             let spent = &mut standing.spent;
-            spent.wall_milliseconds += passed;
+            meter::add(&mut spent.wall_milliseconds, passed);
             if paused {
-                spent.waited_milliseconds += passed;
+                meter::add(&mut spent.waited_milliseconds, passed);
             }
             match entry.event {
                 Event::Start { agent: of, .. } => agent = of,
@@ -81,7 +81,7 @@ impl Standing {
                 Event::Continue => paused = false,
                 Event::Command { number, .. } => {
                     standing.number = number;
-                    spent.turns += u64::from(agent == Agent::Person);
+                    meter::add(&mut spent.turns, u64::from(agent == Agent::Person));
                 }
                 Event::Result {
                     milliseconds,
@@ -99,7 +99,7 @@ impl Standing {
                 } => {
                     standing.calls = number;
                     standing.cut_off = Some((tool, name));
-                    spent.turns += 1;
+                    meter::add(&mut spent.turns, 1);
                 }
                 Event::ToolResult { .. } => standing.cut_off = None,
                 Event::Budget { limits } => standing.limits = Some(limits),
@@ -122,7 +122,7 @@ impl Standing {
                 } => {
                     if let Some((estimate, purpose)) = open.remove(&call) {
                         meter::add_answer(spent, &usage, &attempts, microdollars, &estimate);
-                        spent.turns += u64::from(purpose == Purpose::Turn);
+                        meter::add(&mut spent.turns, u64::from(purpose == Purpose::Turn));
                     }
                 }
                 Event::CallFailed {

@@ -38,9 +38,9 @@ impl Work {
             _ => self.last.map_or(0, |last| now.saturating_sub(last)),
         };
         self.last = Some(now);
-        self.milliseconds += passed;
+        self.milliseconds = self.milliseconds.saturating_add(passed);
         if self.paused {
-            self.paused_milliseconds += passed;
+            self.paused_milliseconds = self.paused_milliseconds.saturating_add(passed);
         }
         match &entry.event {
             Event::Start { agent, options, .. } => {

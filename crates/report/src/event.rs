@@ -136,6 +136,9 @@ impl<'a> Scene<'a> {
                     @for item in items { (fold::text(&self.read(item), "out")) }
                 },
             ),
+            Event::Count { bytes, .. } => {
+                note(html! { "The program has the tokens of " (number::bytes(*bytes)) " counted." })
+            }
             Event::Refused {
                 place,
                 reason,
