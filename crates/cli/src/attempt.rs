@@ -154,8 +154,8 @@ pub(crate) fn score_apart(
     directory: &Path,
 ) -> Result<Child, Failure> {
     use std::os::unix::process::CommandExt;
-    let program =
-        std::env::current_exe().map_err(|error| Failure::io(Path::new("this program"), &error))?;
+    // Also when its file has been replaced meanwhile.
+    let program = Path::new("/proc/self/exe");
     let log = directory.join(SCORE_LOG);
     let failed = |error: std::io::Error| Failure::io(&log, &error);
     let out = File::create(&log).map_err(failed)?;
@@ -164,8 +164,9 @@ pub(crate) fn score_apart(
         clippy::disallowed_methods,
         reason = "this program itself, so that its end does not end the scoring"
     )]
-    let mut command = Command::new(&program);
+    let mut command = Command::new(program);
     command
+        .arg0("mirrorcode")
         .arg("score")
         .arg(task)
         .arg(directory)
@@ -177,7 +178,7 @@ pub(crate) fn score_apart(
         .stderr(err)
         .process_group(0)
         .spawn()
-        .map_err(|error| Failure::io(&program, &error))
+        .map_err(|error| Failure::io(program, &error))
 }
 
 /// Says what scoring said, and gives its status.

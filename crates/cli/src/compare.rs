@@ -15,7 +15,7 @@ use crate::terminal;
 const MOST: usize = 50;
 
 /// Who works on a run, and how long.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Work {
     agent: Option<Agent>,
     /// Their name, as far as it is known.
@@ -75,6 +75,11 @@ impl Work {
             Some(Agent::Replay) => "a replay".to_owned(),
             _ => name.unwrap_or("-").to_owned(),
         }
+    }
+
+    /// Whether it is a person.
+    pub(crate) fn is_person(&self) -> bool {
+        self.agent == Some(Agent::Person)
     }
 
     /// Whether a model of this program's spends something on it.

@@ -33,6 +33,8 @@ use crate::{plan, terminal};
 const COMMAND_LIMIT: u64 = 3600;
 /// How often it is looked whether something has changed while nobody calls.
 const LOOK: Duration = Duration::from_millis(50);
+/// Clients that are remembered before the first call.
+const MOST_WAITING: usize = 100;
 /// How long clients over HTTP are still answered when the run is over.
 const GRACE: Duration = Duration::from_secs(5);
 /// Name and meaning of the one prompt.
@@ -190,9 +192,16 @@ fn again(directory: &Path, limits: LimitArgs, transport: &'static str) -> Result
             directory.display()
         )));
     }
+    let task = run::Header::read(directory)?.task;
+    if run::Index::of(directory)?.last("submit").is_some() {
+        return Err(Failure::usage(format!(
+            "{}: the run has been submitted; `mirrorcode score` scores it",
+            directory.display()
+        )));
+    }
     let limit = begun.options.get("command-limit");
     Ok(Job {
-        task: run::Header::read(directory)?.task,
+        task,
         again: Some(directory.to_owned()),
         rootfs: begun.options.get("rootfs").map(PathBuf::from),
         command_limit: limit
@@ -288,7 +297,14 @@ fn words(limits: &Budget) -> String {
 
 /// Works the sandbox until the clients are gone, and after the end of the run for as long as somebody may still ask.
 fn work(context: &Context, job: &Job, orders: &Receiver<Order>, shared: &Shared) -> Answer {
-    let worked = attend(context, job, orders, shared);
+    let worked = match attend(context, job, orders, shared) {
+        Ok(Some(done)) => Ok(done),
+        Ok(None) => {
+            terminal::note("no tool was called, and no run was begun");
+            return Ok(exit::DONE);
+        }
+        Err(failure) => Err(failure),
+    };
     let (text, scoring) = match &worked {
         Ok(done) => {
             terminal::note(&done.line());
@@ -383,14 +399,40 @@ impl Done {
     }
 }
 
-/// Makes everything ready, and does what is asked until the run is over or the clients are gone.
+/// Waits for the first call: a client that only looks at what there is begins no run. Gives the clients that have
+/// introduced themselves and what is asked first; `None` when they are gone without having asked for anything.
+fn first(
+    context: &Context,
+    orders: &Receiver<Order>,
+    shared: &Shared,
+) -> Result<Option<(Vec<Client>, Order)>, Failure> {
+    let mut clients = Vec::new();
+    loop {
+        if context.is_interrupted() {
+            return Err(Failure::new(exit::INTERRUPTED, "interrupted"));
+        }
+        match orders.recv_timeout(LOOK) {
+            Ok(Order::Client(client)) if clients.len() < MOST_WAITING => clients.push(client),
+            Ok(Order::Client(_)) => {}
+            Ok(order) => return Ok(Some((clients, order))),
+            Err(RecvTimeoutError::Timeout) if !shared.gone.load(Ordering::Relaxed) => {}
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
+/// Makes everything ready, and does what is asked until the run is over or the clients are gone. `None` when nothing was
+/// asked for.
 fn attend(
     context: &Context,
     job: &Job,
     orders: &Receiver<Order>,
     shared: &Shared,
-) -> Result<Done, Failure> {
+) -> Result<Option<Done>, Failure> {
     let ready = ready::prepare(context, &job.task, job.rootfs.as_deref(), &[])?;
+    let Some((clients, first)) = first(context, orders, shared)? else {
+        return Ok(None);
+    };
     let Attempt {
         id,
         directory,
@@ -443,11 +485,16 @@ fn attend(
         let worked = (|| {
             let limit = Duration::from_secs(job.command_limit);
             let mut counter = Counter::open(&mut session, limit, clock, standing.as_ref())?;
+            for client in &clients {
+                counter.client(&client.name, &client.version, job.transport)?;
+            }
+            let mut first = Some(first);
             loop {
                 if counter.look()?.is_some() || shared.gone.load(Ordering::Relaxed) {
                     break;
                 }
-                match orders.recv_timeout(LOOK) {
+                let next = first.take().map_or_else(|| orders.recv_timeout(LOOK), Ok);
+                match next {
                     Ok(Order::Client(client)) => {
                         counter.client(&client.name, &client.version, job.transport)?;
                     }
@@ -479,12 +526,12 @@ fn attend(
     ));
     let (finish, spent) = worked?;
     closed?;
-    Ok(Done {
+    Ok(Some(Done {
         id,
         directory,
         finish,
         calls: spent.turns,
-    })
+    }))
 }
 
 fn prompt(

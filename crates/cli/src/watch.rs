@@ -10,6 +10,7 @@ use run::{Index, Known, Store};
 use serde_json::json;
 
 use crate::args::WatchArgs;
+use crate::compare::Work;
 use crate::context::Context;
 use crate::exit::{self, Answer};
 use crate::terminal;
@@ -32,6 +33,8 @@ struct Standing {
     tool: String,
     /// Whether a client calls the tools.
     by_client: bool,
+    /// Who works, as far as the record was read from its beginning: a person's is.
+    work: Work,
 }
 
 fn read(store: &Store, content: &Content) -> Vec<u8> {
@@ -72,7 +75,9 @@ impl Standing {
             Event::ToolResult { .. } if self.by_client => {
                 self.state = "waiting for a call".to_owned();
             }
-            Event::Command { script, .. } if self.turn == 0 => {
+            Event::Command { number, script, .. } if self.work.is_person() => {
+                self.state = "working".to_owned();
+                self.turn = *number;
                 let script = String::from_utf8_lossy(&script.0);
                 self.tool = script.chars().take(SHOWN).collect();
             }
@@ -194,7 +199,12 @@ pub(crate) fn run(context: &Context, arguments: &WatchArgs) -> Answer {
     let mut ended = false;
     loop {
         for entry in &mut reader {
-            standing.take(&store, &entry?.event);
+            let entry = entry?;
+            standing.work.see(&entry);
+            standing.take(&store, &entry.event);
+            if standing.work.is_person() {
+                standing.spent.wall_milliseconds = standing.work.milliseconds;
+            }
         }
         if shown.as_ref() != Some(&standing) && !arguments.once {
             if arguments.json {

@@ -459,6 +459,27 @@ fn over_http_only_those_with_the_token_are_served_and_come_back_to_the_same_run(
 }
 
 #[test]
+fn a_client_that_only_looks_begins_no_run() {
+    let place = Place::new();
+    let mut client = Client::start(&place, &["small/python"]);
+    client.ask("tools/list", json!({}));
+    let (status, said) = client.leave();
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("no run was begun"), "{said}");
+    assert!(!place.path("runs").exists());
+    // What is no message of the protocol is passed over or ends it, and is never waited for.
+    let mut server = server(&place, &["small/python"]).spawn().unwrap();
+    let mut input = server.stdin.take().unwrap();
+    input
+        .write_all(b"garbage\n{\"jsonrpc\":\"2.0\",\"id\":1}\n[1,2\n\xff\xfe\n")
+        .unwrap();
+    drop(input);
+    let (status, said) = ended(&mut server);
+    assert!(status == 0 || status == 2, "{status}: {said}");
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
 fn what_cannot_be_served_is_said_at_once() {
     let place = Place::new();
     for (arguments, says) in [

@@ -212,6 +212,13 @@ fn a_person_works_takes_a_rest_and_comes_back() {
         "{listed}"
     );
 
+    let watched = on_small(&place, 0, &["watch", &id, "--once", "--json"]).json();
+    assert_eq!(
+        (&watched["turn"], &watched["state"]),
+        (&4.into(), &"left".into())
+    );
+    assert!(watched["seconds"].as_u64().unwrap() >= 1, "{watched}");
+
     // Another day: the directory, the clock and the limits are as they were.
     let mut person = Person::sit_down(&place, &["shell", "--resume", &id, "--score"]);
     person.sees("/tmp$ ");
