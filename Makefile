@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-slurm test-cgroup2 test-models test-gateway test-crash test-pages fuzz bench setup lint clean
+.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-slurm test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages fuzz bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -110,6 +110,21 @@ test-gateway: setup
 	$(CARGO) build --release --quiet --bin mirrorcode
 	$(CARGO) build --release --quiet -p model --example gateway
 	sh tests/gateway/run.sh target/release/mirrorcode target/release/examples/gateway
+
+# Clients of the Model Context Protocol that others wrote (the Python and TypeScript SDKs, the inspector) complete a task:
+# installs them from pip and npm, about 220 MB, needs the package mirrors.
+MCP_PACKAGES := python3-venv python3-pip npm
+
+test-mcp: PACKAGES += $(MCP_PACKAGES)
+test-mcp: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	sh tests/mcp/run.sh target/release/mirrorcode
+
+# A person's session on a terminal, and its recording before asciinema's own reader and player.
+test-people: PACKAGES += python3-venv python3-pip
+test-people: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	sh tests/people/run.sh target/release/mirrorcode
 
 # Each prints ratios to what a user would have instead, in one run. Quiet machines give steady figures.
 BENCH_PACKAGES := bubblewrap python3 python3-venv runc

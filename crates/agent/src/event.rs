@@ -15,20 +15,20 @@
 //!
 //! Architecture invariant: no event holds a hidden case, or anything derived from one.
 
+mod recorder;
 mod turn;
 mod value;
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use recorder::{RecordError, Recorder};
 pub use turn::{Estimate, Kind, Limits as Budget, Piece, Purpose, Spent, Why};
 pub use value::{Bytes, Digest, NotValid, Time};
 
 /// Version of the journal's format that is written, and the newest that is read.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Longest text that stands in the journal itself, in bytes; longer content is a blob. A file takes a block of
 /// 4 KiB on disk, however short it is.
@@ -231,6 +231,13 @@ pub enum Event {
         /// Everything else in it, as JSON.
         rest: Content,
     },
+    /// Another program had the tokens of a request counted, which costs nothing.
+    Count {
+        /// The language that it is in.
+        dialect: model::Dialect,
+        /// Length of the request.
+        bytes: u64,
+    },
     /// Another program asked the gateway for something in vain, or a part of what it asked for was left out.
     Refused {
         /// Method and path.
@@ -282,6 +289,28 @@ pub enum Event {
         /// Id of the tool call.
         tool: String,
     },
+    /// Somebody who works from outside, with a client of their own, has introduced themselves.
+    Client {
+        /// Name that the client gives itself.
+        name: String,
+        /// Version that it gives itself.
+        version: String,
+        /// How it is connected: `stdio` or `http`.
+        transport: String,
+    },
+    /// A client calls a tool. The call is a turn of the run.
+    ToolCall {
+        /// Number of the call in the run, from 1.
+        number: u64,
+        /// Id of the call.
+        tool: String,
+        /// Name of the tool.
+        name: String,
+        /// What it is called with, as JSON.
+        arguments: Content,
+        /// What the run has spent before it.
+        spent: Spent,
+    },
     /// What a model is told about its tool call.
     ToolResult {
         /// Id of the tool call.
@@ -298,6 +327,11 @@ pub enum Event {
     Budget {
         /// The limits.
         limits: Budget,
+    },
+    /// A person at work writes something down.
+    Note {
+        /// What.
+        text: Content,
     },
     /// The run waits until it is told to go on.
     Pause,
@@ -317,7 +351,7 @@ pub enum Event {
 
 impl Event {
     /// The type of every event, as it is written.
-    pub const TYPES: [&str; 22] = [
+    pub const TYPES: [&str; 26] = [
         "start",
         "attach",
         "command",
@@ -329,13 +363,17 @@ impl Event {
         "message",
         "call",
         "request",
+        "count",
         "refused",
         "reply",
         "call-failed",
         "unanswered",
         "edit",
+        "client",
+        "tool-call",
         "tool-result",
         "budget",
+        "note",
         "pause",
         "continue",
         "submit",
@@ -359,6 +397,8 @@ pub enum Agent {
     Model,
     /// Another program, which speaks to a model through the gateway.
     Program,
+    /// Somebody who calls tools from outside, with a client of their own.
+    Client,
     /// A person at a shell.
     Person,
     /// The commands of a recorded run, executed again.
@@ -506,48 +546,6 @@ pub struct NamedFile {
     pub sha256: Digest,
 }
 
-/// Where a session writes down what happens, before it takes effect.
-pub trait Recorder {
-    /// Takes an event and gives its sequence number. It is durable after the next [`Recorder::flush`], in its place
-    /// before all later ones; until then, nothing that it tells of may have an effect outside.
-    fn note(&mut self, event: Event) -> Result<u64, RecordError>;
-
-    /// Makes all that was noted durable.
-    fn flush(&mut self) -> Result<(), RecordError>;
-
-    /// Makes an event durable, and all that was noted before it. When this fails, what the event announces must not
-    /// happen.
-    fn record(&mut self, event: Event) -> Result<(), RecordError> {
-        self.note(event)?;
-        self.flush()
-    }
-
-    /// Keeps bytes that an event is to refer to. They are durable when this returns.
-    fn content(&mut self, bytes: &[u8]) -> Result<Content, RecordError>;
-
-    /// The bytes behind a content that was kept before.
-    fn bytes(&self, content: &Content) -> Result<Vec<u8>, RecordError>;
-
-    /// Keeps the workspace as it is, for the caller to record as [`Event::Workspace`]; `None` when it
-    /// is still what was last recorded, also by an earlier session.
-    fn snapshot(&mut self, workspace: &Path) -> Result<Option<TreeHash>, RecordError>;
-
-    /// The workspace as last recorded, also by an earlier session; `None` before the first time.
-    fn tree(&self) -> Option<TreeHash>;
-}
-
-/// Why something was not recorded.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// Nothing can be recorded any more, so the run must stop.
-    #[error("the run cannot be recorded, so it stops here")]
-    Journal(#[source] Box<dyn Error + Send + Sync>),
-    /// This state of the workspace cannot be recorded, and the agent can change that: too many files,
-    /// or too large. The run may go on.
-    #[error("the workspace cannot be recorded")]
-    Workspace(#[source] Box<dyn Error + Send + Sync>),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -561,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn format_3() {
+    fn format_4() {
         check(
             r#"{"seq":1,"time":"2026-11-24T02:10:00.123Z","type":"request","call":3,"dialect":"anthropic","alias":"small","after":2,"kept":7,"items":["{\"role\":\"user\"}"],"rest":"{}"}"#,
         );
@@ -640,6 +638,16 @@ mod tests {
             r#"{"seq":12,"time":"2026-11-24T02:10:00.123Z","type":"budget","limits":{"tokens":1000,"wall-seconds":60}}"#,
         );
         check(r#"{"seq":13,"time":"2026-11-24T02:10:00.123Z","type":"pause"}"#);
+        check(
+            r#"{"seq":13,"time":"2026-11-24T02:10:00.123Z","type":"client","name":"c","version":"1","transport":"stdio"}"#,
+        );
+        check(
+            r#"{"seq":13,"time":"2026-11-24T02:10:00.123Z","type":"tool-call","number":1,"tool":"call-1","name":"bash","arguments":"{}","spent":{"tokens":0,"microdollars":0,"turns":0,"wall-milliseconds":1,"tool-milliseconds":0}}"#,
+        );
+        check(r#"{"seq":13,"time":"2026-11-24T02:10:00.123Z","type":"note","text":"hm"}"#);
+        check(
+            r#"{"seq":13,"time":"2026-11-24T02:10:00.123Z","type":"count","dialect":"anthropic","bytes":9}"#,
+        );
         check(r#"{"seq":14,"time":"2026-11-24T02:10:00.123Z","type":"continue"}"#);
         check(
             r#"{"seq":15,"time":"2026-11-24T02:10:00.123Z","type":"end","reason":{"budget":"turns"}}"#,

@@ -6,7 +6,6 @@
 //! one long command; the workspace is recorded now and then while it runs.
 
 mod desk;
-mod standing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,14 +13,13 @@ use std::time::{Duration, Instant};
 
 use model::gateway::{Gateway, Upstream};
 
-pub use standing::Standing;
-
 use crate::event::{Budget, Ending, Event, Kind, RecordError, Spent};
 use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::scaffold::meter::Meter;
 use crate::scaffold::{Finish, Steering, Tariff};
 use crate::session::{Error, HOME, Request, Session};
+use crate::standing::Standing;
 use desk::{Desk, Register};
 
 /// Longest time of what has no limit.

@@ -86,6 +86,13 @@ pub fn recorded<E: From<String>>(
                     }
                 }
             }
+            Event::ToolCall {
+                tool, arguments, ..
+            } => {
+                let arguments = archive.bytes(&arguments)?;
+                calls.clear();
+                calls.insert(tool, String::from_utf8_lossy(&arguments).into_owned());
+            }
             Event::Command {
                 number,
                 script,

@@ -6,6 +6,7 @@
 //! begins. What a tool call did is durable before the model is told. So whenever the program is ended, what is missing
 //! from the record has had no effect, but for the one call or command that was under way, which the record names.
 
+mod ask;
 mod conversation;
 mod files;
 #[doc(hidden)]
@@ -28,7 +29,7 @@ pub use prompt::{Brief, NOTES};
 pub use steering::Steering;
 pub use told::Told;
 pub(crate) use workbench::edit_again;
-pub use workbench::{ToolCall, Tools, Workbench};
+pub use workbench::{ToolCall, Tools, Workbench, offered};
 
 use crate::event::{Budget, Estimate, Event, Kind, Purpose, RecordError, Spent, Why};
 use crate::ledger::Ledger;

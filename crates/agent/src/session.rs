@@ -38,6 +38,8 @@ const STATE: &str = "/tmp/.shell";
 const ORACLE_BIN: &str = "/oracle/bin";
 /// Open descriptors of a tool.
 const OPEN_FILES: u64 = 4096;
+/// How often the workspace of a command on a terminal is recorded.
+const SNAPSHOT: Duration = Duration::from_secs(60);
 /// Processor time of what has no limit of its own.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Processes and threads of all tools together.
@@ -410,20 +412,40 @@ impl Session {
         self.end(outcome, stdout, stderr, false, start.elapsed())
     }
 
-    /// Runs a script on the caller's own terminal.
+    /// Runs a script on the caller's own terminal, for as long as `wall` and the session's limit allow. What is shown
+    /// goes to the recording too. The workspace of a command that takes long is recorded now and then.
     ///
     /// # Errors
     /// As [`Session::command`].
     pub fn command_on_terminal(
         &mut self,
         script: &[u8],
+        wall: Option<Duration>,
         terminal: &mut crate::terminal::Terminal,
     ) -> Result<CommandOutcome, Error> {
-        let request = Request::plain(script);
+        let limit = self.setting.command_wall;
+        let request = Request {
+            wall: wall.map(|wall| wall.min(limit)),
+            ..Request::plain(script)
+        };
         self.begin(&request, true)?;
         let start = std::time::Instant::now();
         let command = self.shell(&request, true);
-        let (outcome, printed, typed) = terminal.run(&mut self.worker, &command)?;
+        let (ledger, workspace) = (self.ledger.clone(), self.setting.workspace.clone());
+        let mut recorded = start;
+        let (outcome, printed, typed) = terminal.run(&mut self.worker, &command, &mut || {
+            if recorded.elapsed() > SNAPSHOT {
+                ledger.note_calls()?;
+                match ledger.snapshot(&workspace, ledger.command()) {
+                    // Files may be half-written or too many for a moment; the end counts.
+                    Err(RecordError::Workspace(_)) | Ok(()) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                ledger.flush()?;
+                recorded = std::time::Instant::now();
+            }
+            Ok(())
+        })?;
         let outcome = self.end(outcome, printed, Vec::new(), typed, start.elapsed())?;
         self.ledger.flush()?;
         Ok(outcome)

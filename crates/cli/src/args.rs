@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Image(ImageCommand),
     /// Work on a task by hand, in the agent's sandbox
     Shell(ShellArgs),
+    /// Offer a task's tools to a client of the Model Context Protocol, and score what it leaves
+    Mcp(Box<McpArgs>),
     /// Let a model work on tasks, and score what it leaves
     Run(Box<RunArgs>),
     /// Go on with a run that was stopped, cut off, or out of budget
@@ -227,9 +229,84 @@ pub(crate) struct ShellArgs {
     /// Root filesystem for the agent instead of the language's image
     #[arg(long, value_name = "DIR")]
     pub(crate) rootfs: Option<PathBuf>,
-    /// Seconds that one command may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) command_limit: u64,
+    /// Seconds that one command may take [default: 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) command_limit: Option<u64>,
+    /// Name of whoever is at work, for the record
+    #[arg(long, value_name = "NAME", conflicts_with = "resume")]
+    pub(crate) who: Option<String>,
+    /// Record nothing of the terminal
+    #[arg(long)]
+    pub(crate) no_recording: bool,
+    /// Score what is left when it is submitted or out of budget
+    #[arg(long)]
+    pub(crate) score: bool,
+    #[command(flatten)]
+    pub(crate) limits: ClockArgs,
+}
+
+/// Limits of a run that no model of this program's works on; what is not named is not limited.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClockArgs {
+    /// Time at work, pauses among it, such as 12h
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
+    pub(crate) time_limit: Option<u64>,
+    /// Time at work without pauses, such as 12h
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
+    pub(crate) active_limit: Option<u64>,
+    /// Turns: commands of a person, calls of a client
+    #[arg(long, value_name = "TURNS", value_parser = units::count, help_heading = "Budget")]
+    pub(crate) turn_limit: Option<u64>,
+    /// Time in which commands and tools run, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
+    pub(crate) tool_limit: Option<u64>,
+}
+
+impl ClockArgs {
+    /// The same as limits of any run.
+    pub(crate) fn limits(&self) -> LimitArgs {
+        LimitArgs {
+            cost_limit: None,
+            token_limit: None,
+            time_limit: self.time_limit,
+            active_limit: self.active_limit,
+            turn_limit: self.turn_limit,
+            tool_limit: self.tool_limit,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct McpArgs {
+    /// Task, written target/language
+    #[arg(required_unless_present = "resume")]
+    pub(crate) task: Option<String>,
+    /// Go on with an earlier run
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["task", "rootfs"])]
+    pub(crate) resume: Option<String>,
+    /// Serve over HTTP on this loopback address, such as 127.0.0.1:8000, instead of standard input and output; port 0 takes
+    /// any that is free
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<std::net::SocketAddr>,
+    /// What clients have to know, at least 16 visible ASCII characters [default: made anew and told on standard error]
+    #[arg(
+        long,
+        env = "MIRRORCODE_MCP_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub(crate) token: Option<String>,
+    /// Root filesystem for the agent instead of the language's image
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rootfs: Option<PathBuf>,
+    /// Seconds that one command may take [default: 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) command_limit: Option<u64>,
+    /// Leave the scoring for later
+    #[arg(long)]
+    pub(crate) no_score: bool,
+    #[command(flatten)]
+    pub(crate) limits: ClockArgs,
 }
 
 /// Limits of a run; what is not named is not limited.

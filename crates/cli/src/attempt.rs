@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use agent::Standing;
 use agent::event::{Agent, Budget, Event, FORMAT, Reason, Recorder, Spent};
-use agent::program::Standing;
 use agent::scaffold::{Finish, Past, Start, limit};
 use run::{Control, Header, Known, Manner, OpenedRun, Run, Wish};
 
@@ -321,7 +321,11 @@ fn continued(
 
 /// Puts the limits in force that the command line names, on top of those that hold; what else was said to the run before
 /// is done with.
-fn new_limits(directory: &Path, last: Budget, limits: &LimitArgs) -> Result<Budget, Failure> {
+pub(crate) fn new_limits(
+    directory: &Path,
+    last: Budget,
+    limits: &LimitArgs,
+) -> Result<Budget, Failure> {
     let held = Control::read(directory)?.limits.unwrap_or(last);
     let limits = plan::limits(held, limits);
     Control {
@@ -334,7 +338,7 @@ fn new_limits(directory: &Path, last: Budget, limits: &LimitArgs) -> Result<Budg
 
 /// Restores the workspace from the record where what lies there cannot be trusted: after another boot of the machine,
 /// where somebody may still be changing it, and where it is missing. Says whether it did.
-fn restore(directory: &Path, opened: &OpenedRun) -> Result<bool, Failure> {
+pub(crate) fn restore(directory: &Path, opened: &OpenedRun) -> Result<bool, Failure> {
     let workspace = directory.join("workspace");
     let mut boot = None;
     if let Some(seq) = opened.index.last("attach") {

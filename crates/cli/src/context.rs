@@ -98,7 +98,32 @@ impl Context {
         if let Some(cache) = &self.places.cache {
             places.extend(["--cache".into(), whole(cache)?.into()]);
         }
+        if let Some(identity) = &self.places.identity {
+            places.extend(["--identity".into(), whole(identity)?.into()]);
+        }
         Ok(places)
+    }
+
+    /// The same places, as arguments for this program started again.
+    pub(crate) fn places_again(&self) -> Vec<OsString> {
+        let Places {
+            targets,
+            languages,
+            runs,
+            cache,
+            identity,
+        } = &self.places;
+        [
+            ("--targets", targets.as_deref()),
+            ("--languages", languages.as_deref()),
+            ("--runs", Some(runs.as_path())),
+            ("--cache", cache.as_deref()),
+            ("--identity", identity.as_deref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, place)| Some([name.into(), place?.as_os_str().to_owned()]))
+        .flatten()
+        .collect()
     }
 
     /// A run by id or directory.

@@ -40,6 +40,15 @@ pub(crate) fn instants(run: &Path) -> Result<Vec<Instant>, Failure> {
                 turn = of;
                 spent = before;
             }
+            Event::ToolCall {
+                number,
+                spent: before,
+                ..
+            } => {
+                turns = true;
+                turn = number;
+                spent = before;
+            }
             Event::Command { number, .. } if !turns => turn = number,
             Event::Workspace { tree, .. } | Event::Submit { tree } => {
                 let instant = Instant {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use agent::Standing;
 use agent::event::{Budget, Spent};
-use agent::program::{self, Parts, Progress, Standing};
+use agent::program::{self, Parts, Progress};
 use agent::scaffold::{Finish, Steering};
 use run::{Control, OpenedRun};
 

@@ -5,6 +5,7 @@ mod args;
 mod attempt;
 mod campaign;
 mod choose;
+mod compare;
 mod context;
 mod curve;
 mod doctor;
@@ -14,8 +15,10 @@ mod external;
 mod fairness;
 mod gates;
 mod images;
+mod mcp;
 mod models;
 mod orders;
+mod outside;
 mod plan;
 mod ready;
 mod replay;
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Target(command) => target::run(&context, &command),
         Command::Image(command) => images::run(&context, &command),
         Command::Shell(arguments) => shell::run(&context, &arguments),
+        Command::Mcp(arguments) => mcp::run(&context, &arguments),
         Command::Run(arguments) => run::run(&context, &arguments),
         Command::Resume(arguments) => run::resume(&context, &arguments),
         Command::Stop { run } => orders::stop(&context, &run),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agent::event::{Budget, Reason, Spent};
+use agent::event::{Agent, Budget, Reason, Spent};
 use agent::gate;
 use agent::scaffold::{self, Brief, Finish, Parts, Progress as Step, Start, Steering, Workbench};
 use model::Kind;
@@ -20,7 +20,7 @@ use crate::external::External;
 use crate::gates::{Gates, Terms};
 use crate::plan::{self, Plan};
 use crate::ready::{Place, Ready};
-use crate::{agents, attempt, choose, models, orders, runs, score, terminal};
+use crate::{agents, attempt, choose, mcp, models, orders, outside, runs, score, shell, terminal};
 
 /// How often what is said to a run is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -145,7 +145,15 @@ pub(crate) fn check_price(opened: &models::Opened, limits: &Budget) -> Result<()
 
 pub(crate) fn resume(context: &Context, arguments: &ResumeArgs) -> Answer {
     let directory = context.run_directory(&arguments.run)?;
-    let mut plan = Plan::read(&runs::options(&directory)?)?;
+    let beginning = outside::beginning(&directory)?;
+    match beginning.agent {
+        Agent::Client => {
+            return mcp::resume(context, &directory, &arguments.limits, !arguments.no_score);
+        }
+        Agent::Person => return shell::resume(context, &directory, &arguments.limits),
+        Agent::Model | Agent::Program | Agent::Replay => {}
+    }
+    let mut plan = Plan::read(&beginning.options)?;
     if let Some(name) = &arguments.model {
         plan.model = models::absolute(context, name)?;
     }

@@ -3,39 +3,44 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use agent::event::{Estimate, Event, Reason, Spent};
+use agent::event::{Content, Estimate, Event, Reason, Spent};
 use agent::scaffold::{add_answer, add_failure, add_unanswered, count, dollars};
 use serde_json::json;
 
 use crate::args::RunsArgs;
+use crate::compare::{self, Work};
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
 use crate::terminal;
 
 /// What a journal comes to.
 #[derive(Default)]
-struct Facts {
+pub(crate) struct Facts {
     commands: u64,
     oracle_calls: u64,
     evaluations: u64,
     best: Option<(u64, u64)>,
     milliseconds: u64,
-    state: &'static str,
+    pub(crate) state: &'static str,
     model: Option<String>,
     turns: u64,
     contexts: u64,
-    spent: Spent,
+    pub(crate) spent: Spent,
     waiting: Option<Estimate>,
+    pub(crate) work: Work,
 }
 
-fn facts(directory: &Path) -> Result<Facts, Failure> {
+pub(crate) fn facts(directory: &Path) -> Result<Facts, Failure> {
     let mut facts = Facts {
         state: "open",
         ..Facts::default()
     };
     for entry in run::read(directory)? {
-        match entry?.event {
+        let entry = entry?;
+        facts.work.see(&entry);
+        match entry.event {
             Event::Command { .. } => facts.commands += 1,
+            Event::ToolCall { number, .. } => facts.turns = number,
             Event::Result { milliseconds, .. } => {
                 facts.milliseconds = facts.milliseconds.saturating_add(milliseconds);
             }
@@ -137,6 +142,8 @@ fn row(id: &str, task: &str, facts: &Facts) -> serde_json::Value {
         "tokens": facts.spent.tokens,
         "dollars": facts.spent.microdollars as f64 / 1e6,
         "possible_dollars": facts.spent.possible_microdollars as f64 / 1e6,
+        "who": facts.work.who(),
+        "seconds": facts.work.milliseconds as f64 / 1000.0,
     })
 }
 
@@ -177,7 +184,7 @@ pub(crate) fn run(context: &Context, arguments: &RunsArgs) -> Answer {
             task.clone(),
             facts.state.to_owned(),
             facts.commands.to_string(),
-            if facts.model.is_some() {
+            if facts.turns > 0 {
                 facts.turns.to_string()
             } else {
                 "-".to_owned()
@@ -204,7 +211,9 @@ pub(crate) fn show(context: &Context, run: &str, as_json: bool) -> Answer {
     let entries = run::read(directory)?;
     let (id, task) = (entries.header().id.clone(), entries.header().task.clone());
     if as_json {
-        terminal::json(&row(&id, &task, &facts(directory)?));
+        let mut row = row(&id, &task, &facts(directory)?);
+        row["runs_of_task"] = compare::json(context, &task, directory)?;
+        terminal::json(&row);
         return Ok(exit::DONE);
     }
     let mut turn = 0;
@@ -276,6 +285,17 @@ pub(crate) fn show(context: &Context, run: &str, as_json: bool) -> Answer {
                 cleared.len()
             ),
             Event::Edit { number, .. } => format!("{number:>4} edit"),
+            Event::Client {
+                name,
+                version,
+                transport,
+            } => format!("       {name} {version} over {transport}"),
+            Event::ToolCall { number, name, .. } => format!("call {number}: {name}"),
+            Event::Note {
+                text: Content::Inline(text),
+            } => format!("       note: {text}"),
+            Event::Pause => "       pause".to_owned(),
+            Event::Continue => "       goes on".to_owned(),
             Event::Attach { process, .. } => format!("       attached by process {process}"),
             Event::End { reason } => format!("       end: {reason:?}"),
             _ => continue,
@@ -297,5 +317,6 @@ pub(crate) fn show(context: &Context, run: &str, as_json: bool) -> Answer {
             dollars(facts.spent.possible_microdollars)
         ));
     }
+    compare::show(context, &task, directory, &id)?;
     Ok(exit::DONE)
 }

@@ -1,249 +1,405 @@
-//! `mirrorcode shell`: a person at work in the agent's sandbox.
+//! `mirrorcode shell`: a person at work in the agent's sandbox, by the same rules and limits, timed and recorded.
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use agent::event::{Agent, Event, FORMAT, Reason, Recorder};
-use agent::{Ledger, Session, Terminal};
-use run::{Header, Known, Run};
+use agent::event::{Agent, Ending};
+use agent::scaffold::{Finish, Steering};
+use agent::{Cast, Clock, Line, Request, Session, Terminal};
+use run::Control;
 
-use crate::args::ShellArgs;
+use crate::args::{LimitArgs, ShellArgs};
+use crate::attempt::new_limits;
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
-use crate::ready::{self, MEMORY, Place};
-use crate::terminal;
+use crate::outside::{self, Attempt, Beginning};
+use crate::ready::{self, Place};
+use crate::run::{follow, obey, reason};
+use crate::{plan, terminal};
 
-/// Where a run stands.
-struct Standing {
+/// Seconds that one command may take, where nothing is said.
+const COMMAND_LIMIT: u64 = 3600;
+/// How often it is looked whether the time is over while nothing is typed.
+const LOOK: Duration = Duration::from_millis(200);
+/// Where recordings of the terminal are, in the run's directory.
+const RECORDINGS: &str = "terminal";
+/// What is said at the beginning.
+const WELCOME: &str = "\
+/task/README.md says what to do. Besides the shell's own commands there are:
+  evaluate [FAMILY | CASE]...   build the work as scoring does, and run the visible tests
+  submit                        the work is done
+  note TEXT                     write something down, for the record
+  pause                         stop the clock; `resume` starts it again
+  clock                         what is used of the limits
+  exit                          leave; `mirrorcode resume RUN` goes on
+";
+
+/// A run, to be begun or to be taken up.
+struct Job<'a> {
     task: String,
-    number: u64,
-    directory: PathBuf,
-    submitted: bool,
-}
-
-fn standing(directory: &Path) -> Result<Standing, Failure> {
-    let entries = run::read(directory)?;
-    let mut standing = Standing {
-        task: entries.header().task.clone(),
-        number: 0,
-        directory: PathBuf::from(agent::WORKSPACE),
-        submitted: false,
-    };
-    for entry in entries {
-        match entry?.event {
-            Event::Command { number, .. } => standing.number = number,
-            Event::Result { directory, .. } => {
-                standing.directory = PathBuf::from(OsString::from_vec(directory.0))
-            }
-            Event::Submit { .. } => standing.submitted = true,
-            _ => {}
-        }
-    }
-    Ok(standing)
+    /// The run's directory, when it has begun before.
+    again: Option<PathBuf>,
+    rootfs: Option<PathBuf>,
+    who: Option<String>,
+    command_limit: u64,
+    limits: LimitArgs,
+    /// Commands, instead of what is typed.
+    commands: &'a [String],
+    recorded: bool,
+    score: bool,
 }
 
 pub(crate) fn run(context: &Context, arguments: &ShellArgs) -> Answer {
-    let mut session = match &arguments.resume {
-        None => begin(context, arguments)?,
-        Some(run) => resume(context, arguments, run)?,
+    let limits = arguments.limits.limits();
+    let job = match &arguments.resume {
+        Some(run) => again(&context.run_directory(run)?, limits)?,
+        None => Job {
+            task: arguments.task.clone().unwrap_or_default(),
+            again: None,
+            rootfs: None,
+            who: arguments.who.clone(),
+            command_limit: COMMAND_LIMIT,
+            limits,
+            commands: &[],
+            recorded: true,
+            score: false,
+        },
     };
-    session.record_workspace()?;
-    let last = if arguments.commands.is_empty() {
-        match Terminal::of_this_process() {
-            Some(terminal) => converse(context, &mut session, terminal)?,
-            None => read_script(context, &mut session)?,
-        }
-    } else {
-        let mut last = 0;
-        for command in &arguments.commands {
-            last = once(&mut session, command)?;
-            if session.is_submitted() || context.is_interrupted() {
-                break;
-            }
-        }
-        last
+    let rootfs = match &arguments.rootfs {
+        None => job.rootfs,
+        Some(dir) => Some(std::fs::canonicalize(dir).map_err(|error| Failure::io(dir, &error))?),
     };
-    let interrupted = context.is_interrupted();
-    let reason = match (session.is_submitted(), interrupted) {
-        (true, _) => Reason::Submitted,
-        (false, true) => Reason::Stopped,
-        (false, false) => Reason::Left,
+    let job = Job {
+        rootfs,
+        command_limit: arguments.command_limit.unwrap_or(job.command_limit),
+        commands: &arguments.commands,
+        recorded: !arguments.no_recording,
+        score: arguments.score,
+        ..job
     };
-    session.close(reason)?;
-    if interrupted {
-        return Err(Failure::new(
-            exit::INTERRUPTED,
-            "interrupted; what was done is recorded, and `mirrorcode shell --resume RUN` goes on from it",
-        ));
-    }
-    Ok(last)
+    work(context, &job)
 }
 
-fn begin(context: &Context, arguments: &ShellArgs) -> Result<Session, Failure> {
-    let name = arguments.task.as_deref().unwrap_or_default();
-    let ready = ready::prepare(context, name, arguments.rootfs.as_deref(), &[])?;
-    let digests = ready.digests(context)?;
-    let header = Header::new(name, env!("CARGO_PKG_VERSION"), digests.clone())?;
-    let directory = context.runs().join(&header.id);
-    std::fs::create_dir_all(context.runs()).map_err(|error| Failure::io(context.runs(), &error))?;
-    let mut recorder = Run::create(
-        &directory,
-        &header,
-        Known::nothing(),
-        run::Limits::WORKSPACE,
-    )?;
-    // The task's files belong beside the journal, which had to make the directory; from here on they are known.
-    let known = ready.assemble(context, &directory)?;
-    recorder
-        .record(Event::Start {
-            format: FORMAT,
-            task: name.to_owned(),
-            agent: Agent::Person,
-            versions: [(
-                "mirrorcode".to_owned(),
-                env!("CARGO_PKG_VERSION").to_owned(),
-            )]
-            .into(),
-            digests,
-            limits: [
-                ("command-wall-seconds".to_owned(), arguments.command_limit),
-                ("memory-mib".to_owned(), MEMORY >> 20),
-            ]
-            .into(),
-            options: Default::default(),
-        })
-        .map_err(agent::Error::from)?;
-    drop(recorder);
-    let opened = Run::open(&directory, known, run::Limits::WORKSPACE)?;
-    let mut recorder = opened.run;
-    recorder.keep_history(&opened.index);
-    terminal::note(&format!("run {}", header.id));
-    let place = Place {
-        directory: &directory,
-        number: 0,
-        cwd: PathBuf::from(agent::WORKSPACE),
-        command_limit: arguments.command_limit,
-        jobs: context.jobs(),
-        stop: &context.interrupted,
-        port: None,
-        program: None,
-    };
-    ready.open(&place, Ledger::new(Box::new(recorder)))
+/// Goes on with a run.
+pub(crate) fn resume(context: &Context, directory: &Path, limits: &LimitArgs) -> Answer {
+    outside::check_limits(limits)?;
+    work(context, &again(directory, limits.clone())?)
 }
 
-fn resume(context: &Context, arguments: &ShellArgs, run: &str) -> Result<Session, Failure> {
-    let directory = context.run_directory(run)?;
-    let standing = standing(&directory)?;
-    if standing.submitted {
+/// The job of going on with a run.
+fn again<'a>(directory: &Path, limits: LimitArgs) -> Result<Job<'a>, Failure> {
+    let begun = outside::beginning(directory)?;
+    if begun.agent != Agent::Person {
         return Err(Failure::usage(format!(
-            "run {run} has been submitted; `mirrorcode score {} {run}` scores it",
-            standing.task
+            "{}: no person has worked on this run; `mirrorcode resume` goes on with it",
+            directory.display()
         )));
     }
-    let ready = ready::prepare(context, &standing.task, arguments.rootfs.as_deref(), &[])?;
-    let known = ready.assemble(context, &directory)?;
-    let opened = Run::open(&directory, known, run::Limits::WORKSPACE)?;
-    if let Some(torn) = opened.recovered {
-        terminal::note(&format!(
-            "the last {} bytes of the journal were cut off in the middle of an event; they are kept in {}",
-            torn.bytes,
-            torn.kept.display()
-        ));
-    }
-    let mut recorder = opened.run;
-    recorder.keep_history(&opened.index);
-    recorder
-        .record(Event::Attach {
-            process: std::process::id(),
-            epoch: Some(recorder.right().epoch()),
-            boot: run::boot(),
-        })
-        .map_err(agent::Error::from)?;
+    let limit = begun.options.get("command-limit");
+    Ok(Job {
+        task: run::Header::read(directory)?.task,
+        again: Some(directory.to_owned()),
+        rootfs: begun.options.get("rootfs").map(PathBuf::from),
+        who: None,
+        command_limit: limit
+            .and_then(|limit| limit.parse().ok())
+            .unwrap_or(COMMAND_LIMIT),
+        limits,
+        commands: &[],
+        recorded: true,
+        score: false,
+    })
+}
+
+fn work(context: &Context, job: &Job<'_>) -> Answer {
+    let ready = ready::prepare(context, &job.task, job.rootfs.as_deref(), &[])?;
+    let Attempt {
+        id,
+        directory,
+        opened,
+        standing,
+    } = match &job.again {
+        Some(directory) => outside::take_up(context, &ready, directory)?,
+        None => outside::begin(context, &ready, job.command_limit, beginning(job))?,
+    };
+    let held = standing.as_ref().and_then(|standing| standing.limits);
+    let limits = new_limits(&directory, held.unwrap_or_default(), &job.limits)?;
+    let said = Control::read(&directory)?;
+    let steering = Arc::new(Steering::default());
+    obey(&steering, said);
+    let stop = steering.stop_flag();
     let place = Place {
         directory: &directory,
-        number: standing.number,
-        cwd: standing.directory,
-        command_limit: arguments.command_limit,
+        number: standing.as_ref().map_or(0, |standing| standing.number),
+        cwd: standing.as_ref().map_or_else(
+            || PathBuf::from(agent::WORKSPACE),
+            |standing| standing.directory.clone(),
+        ),
+        command_limit: job.command_limit,
         jobs: context.jobs(),
-        stop: &context.interrupted,
+        stop: &stop,
         port: None,
         program: None,
     };
-    ready.open(&place, Ledger::new(Box::new(recorder)))
-}
-
-/// Runs one command with the caller's output; returns its status as a shell would.
-fn once(session: &mut Session, script: &str) -> Result<u8, Failure> {
-    let outcome = session.command(script.as_bytes(), b"", &mut |stream, bytes| {
-        let _ = match stream {
-            1 => std::io::stdout()
-                .write_all(bytes)
-                .and_then(|()| std::io::stdout().flush()),
-            _ => std::io::stderr().write_all(bytes),
+    let right = opened.run.right();
+    let (ledger, mut session) = ready.attach(&place, opened.run)?;
+    let clock = Clock::start(ledger, Arc::clone(&steering), limits, standing.as_ref())
+        .map_err(agent::Error::from)?;
+    let words = plan::words(&limits).replace(" answers\n", " commands\n");
+    let over = AtomicBool::new(false);
+    let worked = std::thread::scope(|scope| {
+        scope.spawn(|| follow(context, &directory, (&steering, &right), said, &over));
+        let mut desk = Desk {
+            session: &mut session,
+            clock,
+            last: 0,
         };
-    })?;
-    Ok(status(outcome.ending))
+        let worked = (|| {
+            if !job.commands.is_empty() {
+                for command in job.commands {
+                    if desk.is_over()? {
+                        break;
+                    }
+                    desk.once(command)?;
+                }
+            } else if let Some(mut terminal) = Terminal::of_this_process() {
+                if job.recorded {
+                    terminal.record(recording(&directory, &job.task)?);
+                }
+                desk.converse(&mut terminal, &words)?;
+            } else {
+                desk.read_script()?;
+            }
+            desk.clock.look().map_err(agent::Error::from)?;
+            Ok::<_, Failure>(())
+        })();
+        over.store(true, Ordering::Relaxed);
+        worked.map(|()| (desk.clock.stop(), desk.last))
+    });
+    let closed = match &worked {
+        Ok(((finish, _), _)) => session.close(reason(Ok(finish))),
+        Err(failure) => session.close(agent::event::Reason::Failed(failure.message.clone())),
+    };
+    let ((finish, spent), last) = worked?;
+    closed?;
+    let seconds = spent.wall_milliseconds / 1000;
+    terminal::note(&format!(
+        "{id}: {}, after {} commands and {} at work, {} of it without pauses",
+        match &finish {
+            Finish::Submitted => "submitted".to_owned(),
+            Finish::Budget(name) => format!("out of budget ({name})"),
+            Finish::Stopped => "stopped".to_owned(),
+            _ => format!("`mirrorcode resume {id}` goes on"),
+        },
+        spent.turns,
+        agent::scaffold::duration(seconds),
+        agent::scaffold::duration(spent.active_milliseconds() / 1000),
+    ));
+    match finish {
+        Finish::Stopped => Err(Failure::new(
+            exit::INTERRUPTED,
+            format!(
+                "interrupted; what was done is recorded, and `mirrorcode shell --resume {id}` goes on from it"
+            ),
+        )),
+        Finish::Submitted | Finish::Budget(_) if job.score => outside::scored(
+            outside::score_apart(context, &job.task, &directory)?,
+            &directory,
+        ),
+        _ => Ok(last),
+    }
 }
 
-fn status(ending: agent::event::Ending) -> u8 {
+fn beginning(job: &Job<'_>) -> Beginning {
+    let rootfs = job.rootfs.as_ref().map(|dir| dir.display().to_string());
+    let options = [
+        ("command-limit", Some(job.command_limit.to_string())),
+        ("rootfs", rootfs),
+        ("who", job.who.clone()),
+    ];
+    let options: BTreeMap<String, String> = options
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
+    Beginning {
+        agent: Agent::Person,
+        options,
+    }
+}
+
+/// Begins a recording of the terminal, one for each session.
+fn recording(directory: &Path, task: &str) -> Result<Cast, Failure> {
+    let place = directory.join(RECORDINGS);
+    std::fs::create_dir_all(&place).map_err(|error| Failure::io(&place, &error))?;
+    let mut number = 1;
+    loop {
+        let path = place.join(format!("{number:03}.cast"));
+        match Cast::create(&path, Terminal::size(), task) {
+            Ok(cast) => return Ok(cast),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(Failure::io(&path, &error)),
+        }
+    }
+}
+
+/// Where somebody works.
+struct Desk<'a> {
+    session: &'a mut Session,
+    clock: Clock,
+    /// Status of the last command.
+    last: u8,
+}
+
+impl Desk<'_> {
+    fn is_over(&mut self) -> Result<bool, Failure> {
+        Ok(self.clock.look().map_err(agent::Error::from)?.is_some())
+    }
+
+    /// Runs one command with the caller's output.
+    fn once(&mut self, script: &str) -> Result<(), Failure> {
+        self.clock.turn();
+        let begun = Instant::now();
+        let request = Request {
+            wall: self.clock.tool_time_left().map(|left| {
+                let limit = self.session.setting().command_wall;
+                left.min(limit)
+            }),
+            ..Request::plain(script.as_bytes())
+        };
+        let outcome = self.session.run(&request, b"", &mut |stream, bytes| {
+            let _ = match stream {
+                1 => std::io::stdout()
+                    .write_all(bytes)
+                    .and_then(|()| std::io::stdout().flush()),
+                _ => std::io::stderr().write_all(bytes),
+            };
+        })?;
+        self.session.ledger().flush().map_err(agent::Error::from)?;
+        self.clock.tool(begun.elapsed());
+        self.last = status(outcome.ending);
+        Ok(())
+    }
+
+    /// Each line of standard input is a command.
+    fn read_script(&mut self) -> Result<(), Failure> {
+        for line in std::io::stdin().lock().split(b'\n') {
+            let line = line.map_err(|error| Failure::io(Path::new("standard input"), &error))?;
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if line.trim().is_empty() {
+                continue;
+            }
+            if self.is_over()? {
+                break;
+            }
+            self.once(&line)?;
+        }
+        Ok(())
+    }
+
+    /// A prompt on the person's terminal; each line is a command that gets the terminal to itself.
+    fn converse(&mut self, terminal: &mut Terminal, limits: &str) -> Result<(), Failure> {
+        terminal.show(WELCOME)?;
+        if !limits.is_empty() {
+            terminal.show(&format!("These limits hold:\n{limits}"))?;
+        }
+        let mut asked = false;
+        loop {
+            if self.is_over()? {
+                if let Some(finish) = self.clock.look().map_err(agent::Error::from)? {
+                    let finish = match finish {
+                        Finish::Budget(name) => format!("the budget ({name}) is used up"),
+                        Finish::Submitted => "the work is submitted".to_owned(),
+                        _ => "the run was stopped".to_owned(),
+                    };
+                    terminal.show(&format!("\n[{finish}]\n"))?;
+                }
+                return Ok(());
+            }
+            if !asked {
+                let state = if self.clock.is_paused() {
+                    "[the clock stands; `resume` starts it again] "
+                } else {
+                    ""
+                };
+                let directory = self.session.directory().display().to_string();
+                terminal.show(&format!("{state}{directory}$ "))?;
+                asked = true;
+            }
+            let line = match terminal.line(LOOK)? {
+                Line::Nothing => continue,
+                Line::End => {
+                    terminal.show("\n")?;
+                    return Ok(());
+                }
+                Line::Typed(line) => line,
+            };
+            asked = false;
+            if !self.obey(terminal, line.trim())? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does what was typed. Says whether to go on.
+    fn obey(&mut self, terminal: &mut Terminal, line: &str) -> Result<bool, Failure> {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("", _) => {}
+            ("exit", "") => return Ok(false),
+            ("pause", "") => {
+                terminal.mark("pause")?;
+                self.clock.rest(true);
+            }
+            ("resume", "") => {
+                terminal.mark("resume")?;
+                self.clock.rest(false);
+                self.clock.look().map_err(agent::Error::from)?;
+                if self.clock.is_paused() {
+                    terminal.show("[whoever runs this has paused the run too]\n")?;
+                }
+            }
+            ("clock", "") => terminal.show(&format!("[{}]\n", self.clock.line()))?,
+            ("note", "") => terminal.show("note what?\n")?,
+            ("note", text) => {
+                self.clock.note(text).map_err(agent::Error::from)?;
+                terminal.mark(text)?;
+            }
+            _ if self.clock.is_paused() => {
+                terminal.show("[nothing is done while the clock stands]\n")?;
+            }
+            _ => {
+                self.clock.turn();
+                let begun = Instant::now();
+                let left = self.clock.tool_time_left();
+                let outcome = self
+                    .session
+                    .command_on_terminal(line.as_bytes(), left, terminal)?;
+                self.clock.tool(begun.elapsed());
+                self.last = status(outcome.ending);
+                if let Ending::Limit(limit) = outcome.ending {
+                    terminal.show(&format!("[the command was ended: limit {limit:?}]\n"))?;
+                }
+                if let Some(news) = self.clock.news() {
+                    terminal.show(&format!("[{news}]\n"))?;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A command's ending as a shell would say it.
+fn status(ending: Ending) -> u8 {
     match ending {
-        agent::event::Ending::Exit(status) => status as u8,
-        agent::event::Ending::Signal(signal) => 128u8.saturating_add(signal as u8),
-        agent::event::Ending::Limit(limit) => {
+        Ending::Exit(status) => status as u8,
+        Ending::Signal(signal) => 128u8.saturating_add(signal as u8),
+        Ending::Limit(limit) => {
             terminal::note(&format!("the command was ended: limit {limit:?}"));
             124
         }
         _ => 125,
-    }
-}
-
-/// Each line of standard input is a command.
-fn read_script(context: &Context, session: &mut Session) -> Result<u8, Failure> {
-    let mut last = 0;
-    for line in std::io::stdin().lock().split(b'\n') {
-        let line = line.map_err(|error| Failure::io(Path::new("standard input"), &error))?;
-        let line = String::from_utf8_lossy(&line).into_owned();
-        if line.trim().is_empty() {
-            continue;
-        }
-        last = once(session, &line)?;
-        if session.is_submitted() || context.is_interrupted() {
-            break;
-        }
-    }
-    Ok(last)
-}
-
-/// A prompt on the person's terminal; each line is a command that gets the terminal to itself.
-fn converse(
-    context: &Context,
-    session: &mut Session,
-    mut terminal: Terminal,
-) -> Result<u8, Failure> {
-    terminal::note(
-        "/task/README.md says what to do; `evaluate`, `submit`, and `exit` to leave and come back later",
-    );
-    let mut last = 0;
-    loop {
-        terminal::print(&format!("{}$ ", session.directory().display()));
-        let mut line = String::new();
-        let count = std::io::stdin()
-            .lock()
-            .read_line(&mut line)
-            .map_err(|error| Failure::io(Path::new("standard input"), &error))?;
-        let line = line.trim_end_matches('\n');
-        if count == 0 || line.trim() == "exit" {
-            return Ok(last);
-        }
-        if line.trim().is_empty() {
-            continue;
-        }
-        let outcome = session.command_on_terminal(line.as_bytes(), &mut terminal)?;
-        last = status(outcome.ending);
-        if session.is_submitted() || context.is_interrupted() {
-            return Ok(last);
-        }
     }
 }

@@ -10,6 +10,7 @@ use run::{Index, Known, Store};
 use serde_json::json;
 
 use crate::args::WatchArgs;
+use crate::compare::Work;
 use crate::context::Context;
 use crate::exit::{self, Answer};
 use crate::terminal;
@@ -30,6 +31,17 @@ struct Standing {
     context: u64,
     tests: Option<(u64, u64)>,
     tool: String,
+    /// Whether a client calls the tools.
+    by_client: bool,
+    /// Who works, as far as the record was read from its beginning: a person's is.
+    work: Work,
+}
+
+fn read(store: &Store, content: &Content) -> Vec<u8> {
+    match content {
+        Content::Inline(text) => text.clone().into_bytes(),
+        Content::Blob { sha256, .. } => store.get(sha256).unwrap_or_default(),
+    }
 }
 
 impl Standing {
@@ -44,6 +56,30 @@ impl Standing {
                 self.turn = spent.turns;
                 self.spent = *spent;
                 self.waiting = Some(*estimate);
+            }
+            Event::ToolCall {
+                number,
+                name,
+                arguments,
+                spent,
+                ..
+            } => {
+                self.state = "working".to_owned();
+                self.by_client = true;
+                self.turn = *number;
+                self.spent = *spent;
+                let arguments = read(store, arguments);
+                let arguments = String::from_utf8_lossy(&arguments);
+                self.tool = format!("{name} {arguments}").chars().take(SHOWN).collect();
+            }
+            Event::ToolResult { .. } if self.by_client => {
+                self.state = "waiting for a call".to_owned();
+            }
+            Event::Command { number, script, .. } if self.work.is_person() => {
+                self.state = "working".to_owned();
+                self.turn = *number;
+                let script = String::from_utf8_lossy(&script.0);
+                self.tool = script.chars().take(SHOWN).collect();
             }
             Event::CallFailed {
                 failure,
@@ -70,11 +106,8 @@ impl Standing {
                 let estimate = self.waiting.take().unwrap_or_default();
                 add_answer(&mut self.spent, usage, attempts, *microdollars, &estimate);
                 self.context = usage.total();
-                let text = match message {
-                    Content::Inline(text) => text.clone().into_bytes(),
-                    Content::Blob { sha256, .. } => store.get(sha256).unwrap_or_default(),
-                };
-                let blocks: Vec<Block> = serde_json::from_slice(&text).unwrap_or_default();
+                let blocks: Vec<Block> =
+                    serde_json::from_slice(&read(store, message)).unwrap_or_default();
                 let last = blocks.iter().rev().find_map(|block| match block {
                     Block::ToolCall {
                         name, arguments, ..
@@ -148,7 +181,10 @@ pub(crate) fn run(context: &Context, arguments: &WatchArgs) -> Answer {
     let index = Index::of(&directory)?;
     let mut standing = Standing::default();
     // What was before the last call is in its sums.
-    let from = index.last("call").unwrap_or(1);
+    let from = index
+        .last("call")
+        .or_else(|| index.last("tool-call"))
+        .unwrap_or(1);
     for kind in ["evaluate", "reply"] {
         if let Some(seq) = index.last(kind).filter(|seq| *seq < from) {
             index.each(seq, seq, &mut |entry| {
@@ -163,7 +199,12 @@ pub(crate) fn run(context: &Context, arguments: &WatchArgs) -> Answer {
     let mut ended = false;
     loop {
         for entry in &mut reader {
-            standing.take(&store, &entry?.event);
+            let entry = entry?;
+            standing.work.see(&entry);
+            standing.take(&store, &entry.event);
+            if standing.work.is_person() {
+                standing.spent.wall_milliseconds = standing.work.milliseconds;
+            }
         }
         if shown.as_ref() != Some(&standing) && !arguments.once {
             if arguments.json {

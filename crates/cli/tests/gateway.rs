@@ -90,7 +90,8 @@ if "--forbidden" in sys.argv:
     for path, body in (("/v1/files", {}), ("/v1/messages", dict(say, model="other")), ("/v1/messages", dict(say, tools=[{"type": "web_search_20250305", "name": "web_search"}]))):
         print(ask(body, path))
 while True:
-    reply = ask({"model": "m", "max_tokens": 1000, "tools": tools, "messages": talk})
+    say = {"model": "m", "tools": tools, "messages": talk}
+    reply = ask(say if "--unlimited" in sys.argv else dict(say, max_tokens=1000))
     if isinstance(reply, tuple):
         print(reply); sys.exit(7)
     talk.append({"role": "assistant", "content": reply["content"]})
@@ -112,7 +113,7 @@ fn run(place: &Place, status: i32, provider: &Provider, more: &[&str]) -> Done {
     let targets = small().display().to_string();
     let key = key.display().to_string();
     let command = match more {
-        ["--forbidden", ..] => format!("{agent} --forbidden"),
+        [word @ ("--forbidden" | "--unlimited"), ..] => format!("{agent} {word}"),
         _ => agent,
     };
     let mut arguments = vec![
@@ -132,7 +133,8 @@ fn run(place: &Place, status: i32, provider: &Provider, more: &[&str]) -> Done {
         &targets,
         "--json",
     ];
-    arguments.extend(more.iter().filter(|word| **word != "--forbidden"));
+    let words = ["--forbidden", "--unlimited"];
+    arguments.extend(more.iter().filter(|word| !words.contains(*word)));
     place.expect(status, &arguments)
 }
 
@@ -228,6 +230,52 @@ fn a_spent_budget_ends_it_and_more_lets_it_go_on() {
         (&row["end"], &row["turns"]),
         (&json!("submitted"), &json!(3)),
         "{row}"
+    );
+}
+
+#[test]
+fn an_agent_that_names_no_limit_of_an_answer_keeps_to_the_budget() {
+    let place = Place::new();
+    let provider = Provider::start(works);
+    run(
+        &place,
+        1,
+        &provider,
+        &["--unlimited", "--token-limit", "40k"],
+    );
+    let (_, events) = events(&place);
+    let calls = of(&events, "call");
+    assert_eq!(calls.len(), 3);
+    let sent = provider.requests.lock().unwrap();
+    for (call, (_, request)) in calls.iter().zip(sent.iter()) {
+        let number = |value: &Value| value.as_u64().unwrap();
+        let estimate = &call["estimate"];
+        let (input, output) = (
+            number(&estimate["input-tokens"]),
+            number(&estimate["output-tokens"]),
+        );
+        assert_eq!(number(&request["max_tokens"]), output);
+        assert_eq!(
+            number(&call["spent"]["tokens"]) + input + output,
+            40_000,
+            "{call}"
+        );
+    }
+    drop(sent);
+
+    // With room for the longest answer there is, the model's own limit holds.
+    let place = Place::new();
+    let provider = Provider::start(works);
+    run(
+        &place,
+        1,
+        &provider,
+        &["--unlimited", "--token-limit", "1M"],
+    );
+    let sent = provider.requests.lock().unwrap();
+    assert!(
+        sent.iter()
+            .all(|(_, request)| request.get("max_tokens").is_none())
     );
 }
 

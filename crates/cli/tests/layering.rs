@@ -10,9 +10,9 @@ use assert_cmd::Command;
 use common::repository;
 
 /// Data flows from left to right. Nothing on the left knows anything on its right.
-const ORDER: [&str; 12] = [
-    "sandbox", "image", "target", "oracle", "model", "agent", "run", "campaign", "score", "report",
-    "cli", "fuzz",
+const ORDER: [&str; 13] = [
+    "sandbox", "image", "target", "oracle", "model", "mcp", "agent", "run", "campaign", "score",
+    "report", "cli", "fuzz",
 ];
 /// Where `unsafe` may stand: at the kernel's door, and in what runs inside without a standard library.
 const UNSAFE: [&str; 2] = ["sandbox", "oracle"];
@@ -128,6 +128,15 @@ fn models_know_conversations_alone() {
     for name in crates() {
         let known = manifest["dependencies"].get(&name).is_some();
         assert!(!known, "model must not know {name}");
+    }
+}
+
+#[test]
+fn the_protocol_knows_nothing_of_what_its_tools_do() {
+    let manifest = manifest("mcp");
+    for name in crates() {
+        let known = manifest["dependencies"].get(&name).is_some();
+        assert!(!known || name == "model", "mcp must not know {name}");
     }
 }
 

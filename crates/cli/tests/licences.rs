@@ -31,7 +31,7 @@ const TWICE: [(&str, &str); 19] = [
     ("chacha20", "age's cipher is older than rand's generator"),
     (
         "cpufeatures",
-        "proptest's random numbers are newer than our hashes",
+        "proptest's random numbers and rmcp's hashes are newer than our hashes",
     ),
     ("crypto-common", "what sha2 hashes with: as sha2"),
     ("digest", "what sha2 hashes with: as sha2"),

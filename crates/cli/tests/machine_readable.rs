@@ -111,8 +111,12 @@ fn runs_and_images() {
             "tokens",
             "dollars",
             "possible_dollars",
+            "who",
+            "seconds",
+            "runs_of_task",
         ]
     );
+    assert_eq!(run["runs_of_task"][0]["id"], run["id"]);
     assert_eq!(run["task"], "gron/python");
     assert_eq!(run["state"], "submitted");
 }

@@ -147,6 +147,9 @@ pub trait Desk: Send {
     /// Decides about a request; what it decides is made durable by the next [`Desk::flush`].
     fn admit(&mut self, ask: &Ask) -> Result<Admitted, Denied>;
 
+    /// Decides whether the tokens of a request of so many bytes may be counted, which costs nothing.
+    fn count(&mut self, dialect: Dialect, bytes: u64) -> Result<(), Denied>;
+
     /// A call was answered.
     fn answered(&mut self, call: u64, reply: Reply, milliseconds: u64);
 

@@ -18,6 +18,7 @@ struct Heard {
     answers: Vec<(u64, Reply)>,
     failures: Vec<(u64, Failure)>,
     refusals: Vec<Refusal>,
+    counts: Vec<u64>,
 }
 
 /// Admits everything, until told otherwise.
@@ -39,6 +40,14 @@ impl Desk for Book {
             call: heard.asks.len() as u64,
             output_tokens: self.cap,
         })
+    }
+
+    fn count(&mut self, _: model::Dialect, bytes: u64) -> Result<(), Denied> {
+        if let Some(denied) = &self.denied {
+            return Err(denied.clone());
+        }
+        self.heard.lock().unwrap().counts.push(bytes);
+        Ok(())
     }
 
     fn answered(&mut self, call: u64, reply: Reply, _: u64) {
@@ -253,6 +262,142 @@ fn the_budget_caps_an_answer_and_ends_the_calls() {
                 .name(),
             "budget"
         );
+    }
+}
+
+/// A request that names no limit of the answer.
+fn unlimited(name: &str) -> &'static str {
+    match name {
+        "anthropic/m" => {
+            r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"Go"}]}"#
+        }
+        "openai/m" => r#"{"model":"m","stream":true,"input":"Go"}"#,
+        "gemini/m" => r#"{"contents":[{"role":"user","parts":[{"text":"Go"}]}]}"#,
+        _ => r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"Go"}]}"#,
+    }
+}
+
+#[test]
+fn where_no_limit_is_named_the_budget_names_it_and_what_is_too_much_for_the_model_is_lowered() {
+    for (name, field) in [
+        ("anthropic/m", "max_tokens"),
+        ("openai/m", "max_output_tokens"),
+        ("compatible/m", "max_completion_tokens"),
+        ("gemini/m", "maxOutputTokens"),
+    ] {
+        let refusal = || {
+            let text = format!(r#"{{"error":{{"message":"{field}: 60000 is too large"}}}}"#);
+            Manner::Refuse(400, "", text)
+        };
+        let whole = || Manner::whole(&events(name).concat());
+        let server = Server::start(vec![refusal(), refusal(), whole(), whole()]);
+        let capped = Book {
+            cap: Some(60_000),
+            ..Book::default()
+        };
+        let place = Place::new(name, &server, capped);
+        let named = |tokens: u64| format!("\"{field}\":{tokens}");
+        for turn in 0..2 {
+            let (head, _) = place.ask("POST", path(name), unlimited(name));
+            assert!(head.starts_with("HTTP/1.1 200"), "{name} {turn}: {head}");
+        }
+        let bodies: Vec<String> = server
+            .requests
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(_, body)| body.clone())
+            .collect();
+        // What the provider has said once is not asked again.
+        for (body, tokens) in bodies.iter().zip([60_000, 30_000, 15_000, 15_000]) {
+            assert!(body.contains(&named(tokens)), "{name}: {body}");
+        }
+        assert_eq!(bodies.len(), 4, "{name}");
+        let heard = place.end();
+        let heard = heard.lock().unwrap();
+        assert_eq!((heard.asks.len(), heard.answers.len()), (2, 2), "{name}");
+        let said: Vec<&str> = heard
+            .refusals
+            .iter()
+            .map(|refusal| refusal.what.as_str())
+            .filter(|what| what.contains("the budget allows"))
+            .collect();
+        assert_eq!(said.len(), 2, "{name}: {said:?}");
+    }
+}
+
+#[test]
+fn another_complaint_is_handed_on_and_a_limit_of_the_callers_own_is_not_lowered() {
+    let name = "anthropic/m";
+    for (request, complaint) in [
+        (unlimited(name), "the messages are wrong"),
+        (request(name), "max_tokens: 9000 is too large"),
+    ] {
+        let text = format!(
+            r#"{{"type":"error","error":{{"type":"invalid_request_error","message":"{complaint}"}}}}"#
+        );
+        let server = Server::start(vec![Manner::Refuse(400, "", text)]);
+        let capped = Book {
+            cap: Some(60_000),
+            ..Book::default()
+        };
+        let place = Place::new(name, &server, capped);
+        let (head, body) = place.ask("POST", path(name), request);
+        assert!(
+            head.starts_with("HTTP/1.1 400") && body.contains(complaint),
+            "{head}\n{body}"
+        );
+        assert_eq!(server.count(), 1);
+        let heard = place.end();
+        assert_eq!(heard.lock().unwrap().failures.len(), 1);
+    }
+}
+
+#[test]
+fn counting_tokens_is_told_and_ends_with_the_budget() {
+    for (name, at, body, word) in [
+        (
+            "anthropic/m",
+            "/v1/messages/count_tokens",
+            r#"{"model":"m","messages":[]}"#,
+            "billing_error",
+        ),
+        (
+            "gemini/m",
+            "/v1beta/models/m:countTokens",
+            r#"{"contents":[]}"#,
+            "RESOURCE_EXHAUSTED",
+        ),
+    ] {
+        let answer = || {
+            Manner::Refuse(
+                200,
+                "content-type: application/json\r\n",
+                r#"{"input_tokens":7}"#.to_owned(),
+            )
+        };
+        let server = Server::start(vec![answer(), answer()]);
+        let place = Place::new(name, &server, Book::default());
+        for _ in 0..2 {
+            let (head, counted) = place.ask("POST", at, body);
+            assert!(
+                head.starts_with("HTTP/1.1 200") && counted.contains('7'),
+                "{head}\n{counted}"
+            );
+        }
+        let heard = place.end();
+        assert_eq!(heard.lock().unwrap().counts, [body.len() as u64; 2]);
+        let spent = Book {
+            denied: Some(Denied::Budget("turns")),
+            ..Book::default()
+        };
+        let place = Place::new(name, &server, spent);
+        let (_, told) = place.ask("POST", at, body);
+        assert!(
+            told.contains(word) && told.contains("used up (turns)"),
+            "{told}"
+        );
+        assert_eq!(server.count(), 2);
     }
 }
 

@@ -45,6 +45,12 @@ impl Clock {
                     self.step = *turn;
                 }
             }
+            Event::ToolCall { number, spent, .. } => {
+                self.has_turns = true;
+                self.spent = *spent;
+                self.since = Some(entry.time);
+                self.step = *number;
+            }
             Event::Command { number, .. } if !self.has_turns => self.step = *number,
             Event::Reply {
                 usage,

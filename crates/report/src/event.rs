@@ -136,6 +136,9 @@ impl<'a> Scene<'a> {
                     @for item in items { (fold::text(&self.read(item), "out")) }
                 },
             ),
+            Event::Count { bytes, .. } => {
+                note(html! { "The program has the tokens of " (number::bytes(*bytes)) " counted." })
+            }
             Event::Refused {
                 place,
                 reason,
@@ -245,6 +248,32 @@ impl<'a> Scene<'a> {
                     html! { (body) @if odd { p.label.bad { "The answer ends there: " (plain(format!("{stop:?}").as_bytes())) } } },
                 )
             }
+            Event::Client {
+                name,
+                version,
+                transport,
+            } => note(html! {
+                "A client introduces itself over " (Visible(short(transport.as_bytes(), 20).as_bytes())) ": "
+                (Visible(short(format!("{name} {version}").as_bytes(), 200).as_bytes())) "."
+            }),
+            Event::ToolCall {
+                tool,
+                name,
+                arguments,
+                ..
+            } => {
+                let read = excerpt(self.store, arguments, ANSWER);
+                let text = read.whole().map(String::from_utf8_lossy);
+                let body = match text {
+                    Some(text) => self.tool(tool, name, &text),
+                    None => fold::text(&self.read(arguments), "out"),
+                };
+                block("reply", body)
+            }
+            Event::Note { text } => block(
+                "msg",
+                html! { p.label { span.tag { "note" } } (fold::text(&self.read(text), "say")) },
+            ),
             Event::CallFailed {
                 failure,
                 microdollars,

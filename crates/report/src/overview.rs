@@ -61,7 +61,18 @@ fn by(survey: &Survey) -> Markup {
     html! {
         @match (survey.start.options.get("model"), survey.start.agent) {
             (Some(model), _) => (Visible(model.as_bytes())),
-            (None, Some(Agent::Person)) => "a person at a shell",
+            (None, Some(Agent::Client)) => {
+                @match &survey.client {
+                    Some(client) => { (Visible(client.as_bytes())) ", over MCP" },
+                    None => "a client over MCP",
+                }
+            },
+            (None, Some(Agent::Person)) => {
+                @match survey.start.options.get("who") {
+                    Some(who) => { (Visible(who.as_bytes())) ", at a shell" },
+                    None => "a person at a shell",
+                }
+            },
             (None, Some(Agent::Replay)) => "a replay",
             _ => "an unnamed model",
         }
@@ -114,7 +125,9 @@ fn facts(survey: &Survey, verdict: Option<&Verdict>) -> Markup {
                     Some(format!("{} of {}", grouped(verdict.visible.passed), grouped(verdict.visible.total)))))
             }
             @if survey.has_turns {
-                (fact("Turns", grouped(survey.end.step), Some(number::of(survey.replies, "answer"))))
+                (fact("Turns", grouped(survey.end.step), (survey.replies > 0).then(|| number::of(survey.replies, "answer"))))
+            }
+            @if survey.has_turns && survey.start.agent != Some(Agent::Client) {
                 (fact("Tokens", count(spent.tokens), Some(usage(survey))))
                 (fact("Cost", dollars(spent.microdollars), (spent.possible_microdollars > 0).then(||
                     format!("possibly {} more", dollars(spent.possible_microdollars)))))
@@ -125,7 +138,7 @@ fn facts(survey: &Survey, verdict: Option<&Verdict>) -> Markup {
             (fact("Oracle calls", grouped(survey.calls.total), None))
             (fact("Evaluations", grouped(survey.evaluations.total), survey.evaluations.best.map(|best|
                 format!("best {}/{}", grouped(best.passed), grouped(best.total)))))
-            @if survey.has_turns {
+            @if survey.contexts > 0 {
                 (fact("Compactions", grouped(survey.contexts.saturating_sub(1)), None))
             }
             @if let Some(began) = survey.began {

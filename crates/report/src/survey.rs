@@ -51,6 +51,8 @@ pub(crate) struct Survey {
     pub(crate) budgets: Vec<(u64, Progress, Budget)>,
     pub(crate) evaluations: Evaluations,
     pub(crate) calls: Calls,
+    /// The last client that introduced itself.
+    pub(crate) client: Option<String>,
     pub(crate) contexts: u64,
     pub(crate) compactions: Vec<Compaction>,
     /// Event with which each turn begins.
@@ -287,6 +289,7 @@ impl Survey {
             budgets: Vec::new(),
             evaluations: Evaluations::default(),
             calls: Calls::default(),
+            client: None,
             contexts: 0,
             compactions: Vec::new(),
             turns: Vec::new(),
@@ -420,6 +423,16 @@ impl Survey {
                 purpose: agent::event::Purpose::Turn,
                 ..
             } => self.turns.push((seq, turn)),
+            Event::ToolCall {
+                number, arguments, ..
+            } => {
+                self.turns.push((seq, number));
+                sizes.add(arguments.bytes());
+            }
+            Event::Client { name, version, .. } => {
+                self.client = Some(format!("{name} {version}"));
+            }
+            Event::Note { text } => sizes.add(text.bytes()),
             Event::Reply { message, usage, .. } => {
                 self.replies += 1;
                 self.usage += usage;

@@ -176,6 +176,7 @@ impl Scribe<'_> {
                 purpose: Purpose::Turn,
                 ..
             } => Some(Name::Turn(*turn)),
+            Event::ToolCall { number, .. } => Some(Name::Turn(*number)),
             event @ Event::Call { number, .. } if is_summary(event) => Some(Name::Summary(*number)),
             Event::Command { number, .. } if !self.clock.has_turns => Some(Name::Command(*number)),
             _ => None,
@@ -295,6 +296,17 @@ impl Step {
                     self.gist(text);
                 }
             }
+            Event::ToolCall {
+                name, arguments, ..
+            } => {
+                self.calls += 1;
+                if let agent::event::Content::Inline(text) = arguments {
+                    self.call(name, text);
+                }
+            }
+            Event::Note {
+                text: agent::event::Content::Inline(text),
+            } => self.say(short(text.as_bytes(), 80)),
             Event::Command { script, .. } if self.calls == 0 => {
                 let line = script.0.split(|byte| *byte == b'\n').next();
                 self.say(short(line.unwrap_or_default(), 80));
@@ -327,16 +339,21 @@ impl Step {
             else {
                 continue;
             };
-            let value: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
-            let what = ["command", "path"]
-                .iter()
-                .find_map(|key| value[key].as_str());
-            let what = what.unwrap_or_default().lines().next().unwrap_or_default();
-            self.say(match name.as_str() {
-                "bash" => short(what.as_bytes(), 60),
-                _ => short(format!("{name} {what}").as_bytes(), 60),
-            });
+            self.call(name, arguments);
         }
+    }
+
+    /// What a call of a tool does, in a few words.
+    fn call(&mut self, name: &str, arguments: &str) {
+        let value: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
+        let what = ["command", "path"]
+            .iter()
+            .find_map(|key| value[key].as_str());
+        let what = what.unwrap_or_default().lines().next().unwrap_or_default();
+        self.say(match name {
+            "bash" => short(what.as_bytes(), 60),
+            _ => short(format!("{name} {what}").as_bytes(), 60),
+        });
     }
 
     fn say_skipped(&mut self) {

@@ -86,7 +86,9 @@ impl History {
     /// Takes notice of an event; a change of the workspace is written with the next [`History::write`].
     pub(crate) fn see(&mut self, seq: u64, time: Time, event: &Event) {
         match event {
-            Event::Call { turn, .. } => self.turn = *turn,
+            Event::Call { turn: number, .. } | Event::ToolCall { number, .. } => {
+                self.turn = *number
+            }
             Event::Command { script, .. } => {
                 let script = String::from_utf8_lossy(&script.0);
                 self.label = script.lines().next().unwrap_or_default().to_owned();

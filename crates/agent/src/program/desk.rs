@@ -15,8 +15,14 @@ use crate::ledger::Ledger;
 use crate::scaffold::Steering;
 use crate::scaffold::meter::{self, Meter};
 
-/// Tokens of an answer that are allowed for where the program names no limit.
-const ASSUMED_OUTPUT: u64 = 32_000;
+/// Tokens of the longest answer that a model gives. So many are set aside where the program names no limit, and while the
+/// budget has room for them, no limit is named for it.
+const LONGEST_OUTPUT: u64 = 128_000;
+/// Times that tokens may be counted at once, and then in each second: it costs nothing, but providers limit how often.
+const COUNTS_AT_ONCE: f64 = 100.0;
+const COUNTS_A_SECOND: f64 = 5.0;
+/// Counts that are recorded.
+const MOST_COUNTS: u64 = 10_000;
 /// Bytes of a request for a token, at least: text has about four, JSON and code fewer.
 const BYTES_PER_TOKEN: u64 = 3;
 /// Conversations that a later request may go on with.
@@ -41,6 +47,7 @@ pub(super) struct Register {
     open: BTreeMap<u64, (Estimate, u64)>,
     recent: VecDeque<Sent>,
     refusals: u64,
+    counts: Counts,
     /// Answers in this session.
     pub(super) answered: u64,
     /// Why the last call failed, if it did.
@@ -59,11 +66,42 @@ impl Register {
             open: BTreeMap::new(),
             recent: VecDeque::new(),
             refusals: 0,
+            counts: Counts::new(Instant::now()),
             answered: 0,
             last_failure: None,
             budget: None,
             failed: None,
         }
+    }
+}
+
+/// How often tokens were counted, and may be.
+struct Counts {
+    taken: u64,
+    left: f64,
+    since: Instant,
+}
+
+impl Counts {
+    fn new(now: Instant) -> Self {
+        Counts {
+            taken: 0,
+            left: COUNTS_AT_ONCE,
+            since: now,
+        }
+    }
+
+    /// Takes one, if one may be taken now.
+    fn take(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.since).as_secs_f64();
+        self.left = (self.left + passed * COUNTS_A_SECOND).min(COUNTS_AT_ONCE);
+        self.since = now;
+        if self.left < 1.0 {
+            return false;
+        }
+        self.left -= 1.0;
+        self.taken += 1;
+        true
     }
 }
 
@@ -125,12 +163,19 @@ impl gateway::Desk for Desk {
             Some(tokens) => (tokens + new as u64 / BYTES_PER_TOKEN).min(ask.bytes),
             None => ask.bytes / BYTES_PER_TOKEN,
         };
-        let most = ask.most.unwrap_or(ASSUMED_OUTPUT);
-        let room = match register.meter.reached() {
+        let most = ask.most.unwrap_or(LONGEST_OUTPUT);
+        let meter = &register.meter;
+        let estimate = match meter.reached() {
             Some(name) => Err(name),
-            None => register.meter.room(input, ask.least, most),
+            None => match meter.room(input, ask.least, most) {
+                // What is set aside for others is seldom used whole.
+                Err(_) if meter.has_room_alone(input, ask.least, most) => {
+                    return Err(Denied::Wait);
+                }
+                room => room,
+            },
         };
-        let estimate = room.map_err(|name| {
+        let estimate = estimate.map_err(|name| {
             register.budget.get_or_insert((name, Instant::now()));
             Denied::Budget(name)
         })?;
@@ -184,11 +229,30 @@ impl gateway::Desk for Desk {
         let limits = register.meter.limits();
         let limited = limits.tokens.is_some() || limits.microdollars.is_some();
         // Where the program names no limit, the model's own holds, as long as the budget has room for it.
-        let capped = ask.most.is_some() || estimate.output_tokens < ASSUMED_OUTPUT;
+        let capped = ask.most.is_some() || estimate.output_tokens < LONGEST_OUTPUT;
         Ok(Admitted {
             call,
             output_tokens: (limited && capped).then_some(estimate.output_tokens),
         })
+    }
+
+    fn count(&mut self, dialect: model::Dialect, bytes: u64) -> Result<(), Denied> {
+        let mut register = lock(&self.register);
+        let register = &mut *register;
+        if register.failed.is_some() || self.steering.is_stopped() || self.ledger.is_submitted() {
+            return Err(Denied::Closed);
+        }
+        if let Some(name) = register.meter.reached() {
+            register.budget.get_or_insert((name, Instant::now()));
+            return Err(Denied::Budget(name));
+        }
+        if self.steering.is_paused() || !register.counts.take(Instant::now()) {
+            return Err(Denied::Wait);
+        }
+        if register.counts.taken <= MOST_COUNTS {
+            self.note(register, Event::Count { dialect, bytes });
+        }
+        Ok(())
     }
 
     fn answered(&mut self, call: u64, reply: Reply, milliseconds: u64) {
@@ -292,5 +356,25 @@ impl gateway::Desk for Desk {
             register.failed.get_or_insert(error);
         }
         is_ours && register.failed.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_counted_as_often_as_providers_let_them() {
+        let begun = Instant::now();
+        let mut counts = Counts::new(begun);
+        let at_once = (0..1000).filter(|_| counts.take(begun)).count();
+        assert_eq!(at_once, 100);
+        let later = begun + Duration::from_secs(2);
+        assert_eq!((0..1000).filter(|_| counts.take(later)).count(), 10);
+        let much_later = begun + Duration::from_secs(3600);
+        assert_eq!((0..1000).filter(|_| counts.take(much_later)).count(), 100);
+        assert_eq!(counts.taken, 210);
     }
 }

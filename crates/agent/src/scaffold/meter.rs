@@ -141,9 +141,24 @@ impl Meter {
     /// What a call may cost at most that sends so many tokens: the answer is allowed what is left, between `least`
     /// and `most` tokens. Gives the limit's name when not even that is left.
     pub(crate) fn room(&self, input: u64, least: u64, most: u64) -> Result<Estimate, &'static str> {
+        self.room_beside(&self.reserved, input, least, most)
+    }
+
+    /// Whether there would be room for such a call if none were under way.
+    pub(crate) fn has_room_alone(&self, input: u64, least: u64, most: u64) -> bool {
+        let nothing = Estimate::default();
+        self.room_beside(&nothing, input, least, most).is_ok()
+    }
+
+    fn room_beside(
+        &self,
+        reserved: &Estimate,
+        input: u64,
+        least: u64,
+        most: u64,
+    ) -> Result<Estimate, &'static str> {
         let mut output = most;
         if let Some(limit) = self.limits.tokens {
-            let reserved = &self.reserved;
             let used = self
                 .spent
                 .most_tokens()
@@ -160,7 +175,7 @@ impl Meter {
             let used = self
                 .spent
                 .most_microdollars()
-                .saturating_add(self.reserved.microdollars);
+                .saturating_add(reserved.microdollars);
             let left = limit.saturating_sub(used);
             let mut low = least.min(output);
             if self.worst(input, low) > left {
@@ -239,6 +254,10 @@ impl Meter {
 
     pub(crate) fn unanswered(&mut self, estimate: &Estimate) {
         add_possible(&mut self.spent, estimate, 1);
+    }
+
+    pub(crate) fn turn(&mut self) {
+        add(&mut self.spent.turns, 1);
     }
 
     pub(crate) fn waited(&mut self, time: Duration) {

@@ -1,10 +1,13 @@
 //! The tools: a shell, files, the visible tests, and the end of the work.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use model::{Raw, Tool};
 use serde::Deserialize;
 
+use super::ask::{self, Ask};
 use super::files::{self, Action, Change, Place};
 use super::told::{self, Told};
 use crate::event::{Ending, Event, Limit};
@@ -48,6 +51,8 @@ pub struct Workbench<'a> {
     session: &'a mut Session,
     command_limit: Duration,
     places: Vec<Place>,
+    /// Whether the program to be rebuilt is a tool of its own.
+    oracle: bool,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +92,7 @@ impl Evaluate {
     }
 }
 
-fn tool(name: &str, description: &str, schema: &str) -> Tool {
+pub(super) fn tool(name: &str, description: &str, schema: &str) -> Tool {
     Tool {
         name: name.to_owned(),
         description: description.to_owned(),
@@ -132,7 +137,21 @@ impl<'a> Workbench<'a> {
             session,
             command_limit,
             places,
+            oracle: false,
         }
+    }
+
+    /// The same tools, and the program to be rebuilt as one more.
+    pub fn with_oracle(self) -> Self {
+        Workbench {
+            oracle: true,
+            ..self
+        }
+    }
+
+    /// From here on, a command is ended when the flag is raised.
+    pub(crate) fn stop_when(&mut self, flag: Arc<AtomicBool>) {
+        self.session.stop_when(flag);
     }
 
     fn fail(&self, text: &str) -> Result<Told, Error> {
@@ -260,44 +279,56 @@ impl<'a> Workbench<'a> {
 }
 
 /// A word that a shell takes as it is.
-fn quote(word: &str) -> String {
+pub(super) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// The tools of a session whose commands may take so long; with the program to be rebuilt, under its name, as one of them.
+pub fn offered(command_limit: Duration, oracle: Option<&str>) -> Vec<Tool> {
+    let bash = format!(
+        "Run a command in bash. Standard output and standard error come back together, in order. The working directory \
+             and exported variables carry over to the next command. There is no terminal and no input. A command is ended \
+             after `timeout` seconds ({USUAL_SECONDS} if not given, {} at most), with every process that it started. With \
+             `background` it goes on as a job while you do other things.",
+        command_limit.as_secs()
+    );
+    let mut tools = vec![
+        tool(
+            "bash",
+            &bash,
+            r#"{"type":"object","properties":{"command":{"type":"string","description":"What bash is to run; several lines are fine."},"timeout":{"type":"number","description":"Seconds that it may take."},"background":{"type":"boolean","description":"Start it as a job and come back at once."}},"required":["command"]}"#,
+        ),
+        tool(
+            "edit",
+            "Look at a file or change it. `view` shows it with line numbers (`lines`: first and last), or lists a \
+                 directory. `create` writes `text` as the whole file, new or not. `replace` puts `new` in place of `old`, \
+                 which must stand in the file exactly once. `insert` puts `text` after `line` (0: at the beginning).",
+            r#"{"type":"object","properties":{"action":{"type":"string","enum":["view","create","replace","insert"]},"path":{"type":"string","description":"Absolute, or from /workspace on."},"text":{"type":"string"},"old":{"type":"string"},"new":{"type":"string"},"line":{"type":"integer","minimum":0},"lines":{"type":"array","items":{"type":"integer","minimum":1},"minItems":2,"maxItems":2}},"required":["action","path"]}"#,
+        ),
+        tool(
+            "evaluate",
+            "Build the workspace as scoring does and run the visible tests, all of them or those named. Says which fail \
+                 and how.",
+            r#"{"type":"object","properties":{"cases":{"type":"array","items":{"type":"string"},"description":"Families or test ids; all tests if missing."}}}"#,
+        ),
+        tool(
+            "submit",
+            "End the work: the workspace as it is now is the submission.",
+            r#"{"type":"object","properties":{}}"#,
+        ),
+    ];
+    if let Some(command) = oracle {
+        tools.push(ask::tool(command));
+    }
+    tools
 }
 
 impl Tools for Workbench<'_> {
     fn tools(&self) -> Vec<Tool> {
-        let bash = format!(
-            "Run a command in bash. Standard output and standard error come back together, in order. The working directory \
-             and exported variables carry over to the next command. There is no terminal and no input. A command is ended \
-             after `timeout` seconds ({USUAL_SECONDS} if not given, {} at most), with every process that it started. With \
-             `background` it goes on as a job while you do other things.",
-            self.command_limit.as_secs()
-        );
-        vec![
-            tool(
-                "bash",
-                &bash,
-                r#"{"type":"object","properties":{"command":{"type":"string","description":"What bash is to run; several lines are fine."},"timeout":{"type":"number","description":"Seconds that it may take."},"background":{"type":"boolean","description":"Start it as a job and come back at once."}},"required":["command"]}"#,
-            ),
-            tool(
-                "edit",
-                "Look at a file or change it. `view` shows it with line numbers (`lines`: first and last), or lists a \
-                 directory. `create` writes `text` as the whole file, new or not. `replace` puts `new` in place of `old`, \
-                 which must stand in the file exactly once. `insert` puts `text` after `line` (0: at the beginning).",
-                r#"{"type":"object","properties":{"action":{"type":"string","enum":["view","create","replace","insert"]},"path":{"type":"string","description":"Absolute, or from /workspace on."},"text":{"type":"string"},"old":{"type":"string"},"new":{"type":"string"},"line":{"type":"integer","minimum":0},"lines":{"type":"array","items":{"type":"integer","minimum":1},"minItems":2,"maxItems":2}},"required":["action","path"]}"#,
-            ),
-            tool(
-                "evaluate",
-                "Build the workspace as scoring does and run the visible tests, all of them or those named. Says which fail \
-                 and how.",
-                r#"{"type":"object","properties":{"cases":{"type":"array","items":{"type":"string"},"description":"Families or test ids; all tests if missing."}}}"#,
-            ),
-            tool(
-                "submit",
-                "End the work: the workspace as it is now is the submission.",
-                r#"{"type":"object","properties":{}}"#,
-            ),
-        ]
+        let oracle = self
+            .oracle
+            .then(|| self.session.setting().reference.name.clone());
+        offered(self.command_limit, oracle.as_deref())
     }
 
     fn call(&mut self, call: &ToolCall<'_>, time: Option<Duration>) -> Result<Told, Error> {
@@ -325,9 +356,24 @@ impl Tools for Workbench<'_> {
                 Err(error) => self.fail(&wrong(error)),
             },
             "submit" => self.run(call.id, b"submit", whole, false),
-            name => self.fail(&format!(
-                "there is no tool `{name}`: there are bash, edit, evaluate and submit"
-            )),
+            ask::NAME if self.oracle => {
+                let command = self.session.setting().reference.name.clone();
+                let script = serde_json::from_str::<Ask>(arguments)
+                    .map_err(wrong)
+                    .and_then(|ask| ask.script(&command));
+                match script {
+                    Ok(script) => self.run(call.id, script.as_bytes(), whole, false),
+                    Err(error) => self.fail(&error),
+                }
+            }
+            name => {
+                let tools = self.tools();
+                let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
+                self.fail(&format!(
+                    "there is no tool `{name}`: there are {}",
+                    names.join(", ")
+                ))
+            }
         }
     }
 

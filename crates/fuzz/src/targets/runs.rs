@@ -152,6 +152,7 @@ pub(super) fn resume(input: &[u8], _: &Path) {
         );
         let _ = (past.messages().len(), past.limits(), past.spent());
     }
+    drop(agent::Standing::read(&history));
     drop(agent::recorded::<String>(
         history.0.into_iter().map(Ok),
         &Nothing,

@@ -6,13 +6,18 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::{Admitted, Ask, Denied, Desk, Refusal};
-use crate::{Failure, Kind, Reply};
+use crate::{Dialect, Failure, Kind, Reply};
 
 /// Something for the desk.
 pub(super) enum Deed {
     Admit {
         ask: Box<Ask>,
         answer: oneshot::Sender<Result<Admitted, Denied>>,
+    },
+    Count {
+        dialect: Dialect,
+        bytes: u64,
+        answer: oneshot::Sender<Result<(), Denied>>,
     },
     Answered {
         call: u64,
@@ -49,6 +54,17 @@ impl Clerk {
         self.tell(Deed::Admit { ask, answer });
         told.await.unwrap_or(Err(Denied::Closed))
     }
+
+    /// Asks whether the tokens of a request may be counted.
+    pub(super) async fn count(&self, dialect: Dialect, bytes: u64) -> Result<(), Denied> {
+        let (answer, told) = oneshot::channel();
+        self.tell(Deed::Count {
+            dialect,
+            bytes,
+            answer,
+        });
+        told.await.unwrap_or(Err(Denied::Closed))
+    }
 }
 
 fn work(mut desk: Box<dyn Desk>, deeds: &Receiver<Deed>) {
@@ -57,6 +73,12 @@ fn work(mut desk: Box<dyn Desk>, deeds: &Receiver<Deed>) {
         for deed in std::iter::once(first).chain(deeds.try_iter()) {
             match deed {
                 Deed::Admit { ask, answer } => admitted.push((desk.admit(&ask), answer)),
+                // Nothing depends on its being durable: it costs nothing.
+                Deed::Count {
+                    dialect,
+                    bytes,
+                    answer,
+                } => drop(answer.send(desk.count(dialect, bytes))),
                 Deed::Answered {
                     call,
                     reply,

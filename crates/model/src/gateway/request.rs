@@ -13,6 +13,7 @@ use crate::Dialect;
 const LEAST_OUTPUT: u64 = 1024;
 
 /// A request that may pass.
+#[derive(Clone)]
 pub(super) struct Passed {
     dialect: Dialect,
     fields: Fields,
@@ -101,6 +102,19 @@ pub(super) fn read(route: &Route, pinned: &Pinned, body: &[u8]) -> Result<Passed
             .filter(|name| !rules::is_nothing(&map[name]))
             .collect(),
     })
+}
+
+/// Whether a provider's complaint is about the limit of an answer.
+pub(super) fn names_limit(complaint: &str) -> bool {
+    let complaint = complaint.to_lowercase();
+    [
+        "max_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "maxoutputtokens",
+    ]
+    .iter()
+    .any(|name| complaint.contains(name))
 }
 
 fn pointer<'a>(map: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {

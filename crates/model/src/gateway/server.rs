@@ -1,6 +1,6 @@
 //! The HTTP side: takes requests, passes on those that may pass, and hands their answers back as they come.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -37,6 +37,8 @@ const LARGEST: u32 = 32;
 const HELD: usize = 512;
 /// Connections at the same time.
 const CONNECTIONS: usize = 512;
+/// Tokens of an answer that every model gives.
+const LEAST_LONGEST: u64 = 1024;
 /// How soon a run that waits is looked at again.
 const LOOK: Duration = Duration::from_millis(100);
 /// The most that is read of an answer that is an error, in bytes.
@@ -81,6 +83,8 @@ struct Server {
     upstream: Upstream,
     clerk: Clerk,
     held: Semaphore,
+    /// Most tokens of an answer that the model gives, as far as its provider has said so.
+    longest: Cell<u64>,
     /// What was left out before: each thing is told once.
     left_out: RefCell<HashSet<String>>,
 }
@@ -96,6 +100,7 @@ pub(super) fn run(
         upstream,
         clerk,
         held: Semaphore::new(HELD),
+        longest: Cell::new(u64::MAX),
         left_out: RefCell::default(),
     });
     let local = LocalSet::new();
@@ -211,6 +216,7 @@ impl Server {
         let path = route::upstream(&route, &pinned.name, query);
         if route.act == Act::Count {
             // Costs nothing, and nothing is answered but a number.
+            self.count(dialect, bytes.len()).await.map_err(vain)?;
             let sent = self.send(&path, dialect, headers, passed.body(None)).await;
             let answer = sent.map_err(|failure| vain((Reason::Provider, failure.to_string())))?;
             let (parts, body) = http::Response::from(answer).into_parts();
@@ -220,17 +226,50 @@ impl Server {
         let (number, cap) = self.admit(&passed, bytes.len()).await.map_err(vain)?;
         drop(bytes);
         let mut call = UnderWay::new(self.clerk.clone(), number);
-        let sent = self.send(&path, dialect, headers, passed.body(cap)).await;
+        // A limit that the caller did not name may be more than the model gives at all.
+        let mut named_here = cap.filter(|_| passed.most.is_none());
+        let again = named_here.is_some().then(|| passed.clone());
+        let cap = cap.map(|cap| named_here.map_or(cap, |cap| cap.min(self.longest.get())));
+        named_here = named_here.and(cap);
+        let mut body = passed.body(cap);
+        let (answer, refused) = loop {
+            let sent = self.send(&path, dialect, headers.clone(), body).await;
+            let answer = sent.map_err(|failure| {
+                let what = failure.to_string();
+                call.end(Err(failure));
+                vain((Reason::Provider, what))
+            })?;
+            if answer.status() == StatusCode::OK {
+                break (answer, None);
+            }
+            let (parts, rest) = http::Response::from(answer).into_parts();
+            let bytes = self.read_short(rest).await;
+            let lower = named_here.map(|cap| cap / 2).filter(|lower| {
+                parts.status == StatusCode::BAD_REQUEST
+                    && *lower >= LEAST_LONGEST
+                    && request::names_limit(&String::from_utf8_lossy(&bytes))
+            });
+            let (Some(lower), Some(passed)) = (lower, &again) else {
+                let empty = http::Response::from_parts(parts, reqwest::Body::default());
+                break (empty.into(), Some(bytes));
+            };
+            self.leave_out(
+                place,
+                format!(
+                    "no limit is named for the answer; the budget allows {} tokens, more than the model gives, so {lower} are \
+                     asked for",
+                    lower * 2
+                ),
+            );
+            self.longest.set(lower);
+            named_here = Some(lower);
+            body = passed.clone().body(named_here);
+        };
+        drop(again);
         drop(permit);
-        let answer = sent.map_err(|failure| {
-            let what = failure.to_string();
-            call.end(Err(failure));
-            vain((Reason::Provider, what))
-        })?;
         let retry_after_ms = after::asked(answer.headers());
         let (parts, body) = http::Response::from(answer).into_parts();
-        if parts.status != StatusCode::OK {
-            let bytes = self.read_short(body).await;
+        if let Some(bytes) = refused {
             let text = String::from_utf8_lossy(&bytes);
             let mut failure = wire::understood(parts.status.as_u16(), retry_after_ms, &text);
             if let Some(key) = &self.upstream.key {
@@ -298,13 +337,18 @@ impl Server {
                     return Ok((admitted.call, cap));
                 }
                 Err(Denied::Wait) => tokio::time::sleep(LOOK).await,
-                Err(Denied::Budget(limit)) => {
-                    let what = format!("the budget of this run is used up ({limit})");
-                    return Err((Reason::Budget, what));
-                }
-                Err(Denied::Closed) => {
-                    return Err((Reason::Closed, "the run is over".to_owned()));
-                }
+                Err(denied) => return Err(denied_in_words(&denied)),
+            }
+        }
+    }
+
+    /// Waits until the tokens of a request may be counted.
+    async fn count(&self, dialect: Dialect, bytes: usize) -> Result<(), (Reason, String)> {
+        loop {
+            match self.clerk.count(dialect, bytes as u64).await {
+                Ok(()) => return Ok(()),
+                Err(Denied::Wait) => tokio::time::sleep(LOOK).await,
+                Err(denied) => return Err(denied_in_words(&denied)),
             }
         }
     }
@@ -380,6 +424,16 @@ impl Server {
         *answer.status_mut() = parts.status;
         *answer.headers_mut() = handed_back(&parts.headers);
         answer
+    }
+}
+
+fn denied_in_words(denied: &Denied) -> (Reason, String) {
+    match denied {
+        Denied::Budget(limit) => {
+            let what = format!("the budget of this run is used up ({limit})");
+            (Reason::Budget, what)
+        }
+        Denied::Wait | Denied::Closed => (Reason::Closed, "the run is over".to_owned()),
     }
 }
 

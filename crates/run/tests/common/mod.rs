@@ -116,6 +116,19 @@ fn attempts(lost: model::Usage, n: &[u64]) -> model::Attempts {
     }
 }
 
+fn spent(n: &[u64]) -> Spent {
+    Spent {
+        tokens: n[0],
+        microdollars: n[1],
+        possible_tokens: n[2] % 2,
+        possible_microdollars: n[3] % 2,
+        turns: n[4],
+        wall_milliseconds: n[5],
+        waited_milliseconds: n[6] % 2,
+        tool_milliseconds: n[7],
+    }
+}
+
 /// Events of a model's turns.
 fn turn() -> impl Strategy<Value = Event> {
     let ranges = || vec((any::<u64>(), any::<u64>()), 0..3);
@@ -171,16 +184,7 @@ fn turn() -> impl Strategy<Value = Event> {
                 output_tokens: n[4],
                 microdollars: n[5],
             },
-            spent: Spent {
-                tokens: n[0],
-                microdollars: n[1],
-                possible_tokens: n[2] % 2,
-                possible_microdollars: n[3] % 2,
-                turns: n[4],
-                wall_milliseconds: n[5],
-                waited_milliseconds: n[6] % 2,
-                tool_milliseconds: n[7],
-            },
+            spent: spent(&n),
         }),
         (content(), text(), usage(), numbers()).prop_map(|(message, stop, usage, n)| {
             Event::Reply {
@@ -247,6 +251,25 @@ fn turn() -> impl Strategy<Value = Event> {
                 tool_seconds: n[5],
             },
         }),
+        (text(), text(), text()).prop_map(|(name, version, transport)| Event::Client {
+            name,
+            version,
+            transport,
+        }),
+        (text(), text(), content(), numbers()).prop_map(|(tool, name, arguments, n)| {
+            Event::ToolCall {
+                number: n[0],
+                tool,
+                name,
+                arguments,
+                spent: spent(&n),
+            }
+        }),
+        content().prop_map(|text| Event::Note { text }),
+        any::<u64>().prop_map(|bytes| Event::Count {
+            dialect: model::Dialect::Gemini,
+            bytes,
+        }),
         Just(Event::Pause),
         Just(Event::Continue),
     ]
@@ -258,6 +281,7 @@ pub fn event() -> impl Strategy<Value = Event> {
     let agent = proptest::sample::select(vec![
         Agent::Model,
         Agent::Program,
+        Agent::Client,
         Agent::Person,
         Agent::Replay,
     ]);

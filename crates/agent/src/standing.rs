@@ -1,22 +1,27 @@
-//! Where a run of another agent's program stands.
+//! Where a run stands that this program's own agent does not work on: another agent's program does, somebody with a
+//! client of their own, or a person.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use crate::event::{Budget, Estimate, Event, Purpose, Spent, Time};
+use crate::event::{Agent, Budget, Estimate, Event, Purpose, Spent, Time};
 use crate::scaffold::{History, meter};
 
-/// Where a run of another agent's program stands, as its record says.
+/// Where a run stands, as its record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// What was spent.
     pub spent: Spent,
     /// The limits that were in force last.
     pub limits: Option<Budget>,
-    /// Calls so far.
+    /// Calls of a model, or of a tool by a client, so far.
     pub calls: u64,
-    /// Calls that were under way when the run was cut off.
+    /// Calls of a model that were under way when the run was cut off.
     pub unanswered: Vec<(u64, Estimate)>,
+    /// Id and name of the tool that a client had called when the run was cut off.
+    pub cut_off: Option<(String, String)>,
     /// Commands so far.
     pub number: u64,
     /// Where the next command starts.
@@ -32,6 +37,7 @@ impl Default for Standing {
             limits: None,
             calls: 0,
             unanswered: Vec::new(),
+            cut_off: None,
             number: 0,
             directory: PathBuf::from(crate::WORKSPACE),
             submitted: false,
@@ -48,7 +54,8 @@ impl Standing {
         let mut standing = Standing::default();
         let mut open: BTreeMap<u64, (Estimate, Purpose)> = BTreeMap::new();
         let mut before: Option<Time> = None;
-        let mut began = false;
+        let (mut began, mut paused) = (false, false);
+        let mut agent = Agent::Program;
         history.each(1, u64::MAX, &mut |entry| {
             let passed = match (&entry.event, before) {
                 (Event::Attach { .. }, _) | (_, None) => 0,
@@ -60,10 +67,41 @@ impl Standing {
             };
             before = Some(entry.time);
             let spent = &mut standing.spent;
-            spent.wall_milliseconds += passed;
+            meter::add(&mut spent.wall_milliseconds, passed);
+            if paused {
+                meter::add(&mut spent.waited_milliseconds, passed);
+            }
             match entry.event {
-                Event::Attach { .. } => began = true,
-                Event::Command { number, .. } => standing.number = number,
+                Event::Start { agent: of, .. } => agent = of,
+                Event::Attach { .. } => {
+                    began = true;
+                    paused = false;
+                }
+                Event::Pause => paused = true,
+                Event::Continue => paused = false,
+                Event::Command { number, .. } => {
+                    standing.number = number;
+                    meter::add(&mut spent.turns, u64::from(agent == Agent::Person));
+                }
+                Event::Result {
+                    milliseconds,
+                    directory,
+                    ..
+                } => {
+                    standing.directory = PathBuf::from(OsString::from_vec(directory.0));
+                    if agent != Agent::Program {
+                        meter::add(&mut spent.tool_milliseconds, milliseconds);
+                    }
+                }
+                Event::Edit { number, .. } => standing.number = number,
+                Event::ToolCall {
+                    number, tool, name, ..
+                } => {
+                    standing.calls = number;
+                    standing.cut_off = Some((tool, name));
+                    meter::add(&mut spent.turns, 1);
+                }
+                Event::ToolResult { .. } => standing.cut_off = None,
                 Event::Budget { limits } => standing.limits = Some(limits),
                 Event::Submit { .. } => standing.submitted = true,
                 Event::Call {
@@ -84,7 +122,7 @@ impl Standing {
                 } => {
                     if let Some((estimate, purpose)) = open.remove(&call) {
                         meter::add_answer(spent, &usage, &attempts, microdollars, &estimate);
-                        spent.turns += u64::from(purpose == Purpose::Turn);
+                        meter::add(&mut spent.turns, u64::from(purpose == Purpose::Turn));
                     }
                 }
                 Event::CallFailed {

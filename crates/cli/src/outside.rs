@@ -1,0 +1,204 @@
+//! An attempt that none of this program's models makes, but a person or somebody's own client: how it is begun, taken up
+//! again, and scored.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use agent::Standing;
+use agent::event::{Agent, Event, FORMAT, Recorder};
+use run::{Header, Known, OpenedRun, Run};
+
+use crate::args::LimitArgs;
+use crate::attempt::restore;
+use crate::context::Context;
+use crate::exit::{self, Failure};
+use crate::ready::{MEMORY, Ready};
+use crate::terminal;
+
+/// What scoring prints, in the run's directory.
+const SCORE_LOG: &str = "score.log";
+
+/// An attempt, open.
+pub(crate) struct Attempt {
+    pub(crate) id: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) opened: OpenedRun,
+    /// Where it stands, if it has begun before.
+    pub(crate) standing: Option<Standing>,
+}
+
+/// What the first event of an attempt says.
+pub(crate) struct Beginning {
+    pub(crate) agent: Agent,
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+/// Who works on a run, and how it was begun.
+pub(crate) fn beginning(directory: &Path) -> Result<Beginning, Failure> {
+    for entry in run::read(directory)? {
+        if let Event::Start { agent, options, .. } = entry?.event {
+            return Ok(Beginning { agent, options });
+        }
+    }
+    Err(Failure::usage(format!(
+        "{}: the run was cut off before it began, and holds nothing; begin it again",
+        directory.display()
+    )))
+}
+
+/// Begins an attempt.
+pub(crate) fn begin(
+    context: &Context,
+    ready: &Ready,
+    command_limit: u64,
+    beginning: Beginning,
+) -> Result<Attempt, Failure> {
+    let task = ready.task();
+    let digests = ready.digests(context)?;
+    let header = Header::new(&task, env!("CARGO_PKG_VERSION"), digests.clone())?;
+    let directory = context.runs().join(&header.id);
+    std::fs::create_dir_all(context.runs()).map_err(|error| Failure::io(context.runs(), &error))?;
+    let mut recorder = Run::create(
+        &directory,
+        &header,
+        Known::nothing(),
+        run::Limits::WORKSPACE,
+    )?;
+    // The task's files belong beside the journal, which had to make the directory; from here on they are known.
+    let known = ready.assemble(context, &directory)?;
+    let start = Event::Start {
+        format: FORMAT,
+        task,
+        agent: beginning.agent,
+        versions: [(
+            "mirrorcode".to_owned(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+        )]
+        .into(),
+        digests,
+        limits: [
+            ("command-wall-seconds".to_owned(), command_limit),
+            ("memory-mib".to_owned(), MEMORY >> 20),
+        ]
+        .into(),
+        options: beginning.options,
+    };
+    recorder.record(start).map_err(agent::Error::from)?;
+    drop(recorder);
+    let mut opened = Run::open(&directory, known, run::Limits::WORKSPACE)?;
+    opened.run.keep_history(&opened.index);
+    terminal::note(&format!("run {}", header.id));
+    Ok(Attempt {
+        id: header.id,
+        directory,
+        opened,
+        standing: None,
+    })
+}
+
+/// Takes an attempt up again.
+pub(crate) fn take_up(
+    context: &Context,
+    ready: &Ready,
+    directory: &Path,
+) -> Result<Attempt, Failure> {
+    let known = ready.assemble(context, directory)?;
+    let mut opened = Run::open(directory, known, run::Limits::WORKSPACE)?;
+    if let Some(torn) = &opened.recovered {
+        terminal::note(&format!(
+            "the last {} bytes of the journal were cut off in the middle of an event; they are kept in {}",
+            torn.bytes,
+            torn.kept.display()
+        ));
+    }
+    let standing = Standing::read(&opened.records()).map_err(Failure::usage)?;
+    let id = opened.run.journal().header().id.clone();
+    if standing.submitted {
+        return Err(Failure::usage(format!(
+            "run {id} has been submitted; `mirrorcode score {} {id}` scores it",
+            ready.task()
+        )));
+    }
+    restore(directory, &opened)?;
+    opened.run.keep_history(&opened.index);
+    terminal::note(&format!(
+        "run {id} goes on after command {}",
+        standing.number
+    ));
+    Ok(Attempt {
+        id,
+        directory: directory.to_owned(),
+        opened,
+        standing: Some(standing),
+    })
+}
+
+/// Refuses limits of what only a model spends.
+pub(crate) fn check_limits(limits: &LimitArgs) -> Result<(), Failure> {
+    if limits.cost_limit.is_some() || limits.token_limit.is_some() {
+        return Err(Failure::usage(
+            "--cost-limit and --token-limit are for models that this program calls: what somebody else's costs is not seen \
+             here; --time-limit, --active-limit, --turn-limit and --tool-limit hold",
+        ));
+    }
+    Ok(())
+}
+
+/// Starts scoring in a process of its own, which goes on when this one is ended: clients end their servers soon after they
+/// have what they want.
+pub(crate) fn score_apart(
+    context: &Context,
+    task: &str,
+    directory: &Path,
+) -> Result<Child, Failure> {
+    use std::os::unix::process::CommandExt;
+    // Also when its file has been replaced meanwhile.
+    let program = Path::new("/proc/self/exe");
+    let log = directory.join(SCORE_LOG);
+    let failed = |error: std::io::Error| Failure::io(&log, &error);
+    let out = File::create(&log).map_err(failed)?;
+    let err = out.try_clone().map_err(failed)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this program itself, so that its end does not end the scoring"
+    )]
+    let mut command = Command::new(program);
+    command
+        .arg0("mirrorcode")
+        .arg("score")
+        .arg(task)
+        .arg(directory)
+        .arg("--out")
+        .arg(directory)
+        .args(context.places_again())
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .process_group(0)
+        .spawn()
+        .map_err(|error| Failure::io(program, &error))
+}
+
+/// Says what scoring said, and gives its status.
+pub(crate) fn scored(mut scoring: Child, directory: &Path) -> Result<u8, Failure> {
+    let log = directory.join(SCORE_LOG);
+    let status = scoring
+        .wait()
+        .map_err(|error| Failure::io(Path::new("scoring"), &error))?;
+    let said = std::fs::read(&log).map_err(|error| Failure::io(&log, &error))?;
+    terminal::note(String::from_utf8_lossy(&said).trim_end());
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    match code {
+        Some(code @ (exit::DONE | exit::NO)) => Ok(code),
+        code => Err(Failure::new(
+            code.unwrap_or(exit::MACHINE),
+            format!(
+                "scoring has failed, as {} says; `mirrorcode score {}` tries again",
+                log.display(),
+                directory.display()
+            ),
+        )),
+    }
+}
