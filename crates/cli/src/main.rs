@@ -16,10 +16,12 @@ mod orders;
 mod plan;
 mod ready;
 mod replay;
+mod results;
 mod run;
 mod runs;
 mod score;
 mod shell;
+mod site;
 mod strength;
 mod target;
 mod task;
@@ -62,6 +64,8 @@ fn main() -> ExitCode {
         Command::Stop { run } => orders::stop(&context, &run),
         Command::Watch(arguments) => watch::run(&context, &arguments),
         Command::View(arguments) => view::run(&context, &arguments),
+        Command::Results(arguments) => results::run(&context, &arguments),
+        Command::Report(arguments) => site::run(&context, &arguments),
         Command::Score(arguments) => score::run(&context, &arguments),
         Command::Replay(arguments) => replay::run(&context, &arguments),
         Command::Runs(arguments) => runs::run(&context, &arguments),
