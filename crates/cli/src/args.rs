@@ -96,6 +96,8 @@ pub(crate) enum Command {
     Results(ResultsArgs),
     /// Write runs as a static site: leaderboard, tasks, targets, models, every run
     Report(ReportArgs),
+    /// Write a run as a log that Inspect opens
+    Export(ExportArgs),
     /// Build a submission, run every case, give the verdict
     Score(ScoreArgs),
     /// Run the commands of a recorded run again, and say where it differs
@@ -436,6 +438,18 @@ pub(crate) struct ReportArgs {
     /// Leave out how pages of the references' documentation begin
     #[arg(long)]
     pub(crate) no_docs: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Run, by id or directory
+    pub(crate) run: String,
+    /// File for the log; its name ends in `.eval`
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -8,6 +8,7 @@ mod curve;
 mod doctor;
 mod evaluate;
 mod exit;
+mod export;
 mod external;
 mod fairness;
 mod images;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Command::View(arguments) => view::run(&context, &arguments),
         Command::Results(arguments) => results::run(&context, &arguments),
         Command::Report(arguments) => site::run(&context, &arguments),
+        Command::Export(arguments) => export::run(&context, &arguments),
         Command::Score(arguments) => score::run(&context, &arguments),
         Command::Replay(arguments) => replay::run(&context, &arguments),
         Command::Runs(arguments) => runs::run(&context, &arguments),

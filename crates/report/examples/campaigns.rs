@@ -118,6 +118,7 @@ fn main() {
         .collect();
     for number in 0..campaigns {
         let targets = campaign::targets(TARGETS, &mut draws);
+        let mut rates = Vec::new();
         for (place, (model, skill)) in MODELS.iter().enumerate() {
             let solved: Vec<_> = targets
                 .iter()
@@ -134,6 +135,7 @@ fn main() {
                     .collect()
             };
             let all = values(&|_| true);
+            rates.push(all.clone());
             methods(
                 &mut tallies,
                 &format!("other targets, all, {model}"),
@@ -181,6 +183,16 @@ fn main() {
                 false,
             );
         }
+        let pairs = rates[1].iter().zip(&rates[2]);
+        let differences: Vec<f64> = pairs.map(|(one, other)| other - one).collect();
+        let truth = truths[2][0] - truths[1][0];
+        let found = clusters::difference(&differences, LEVEL);
+        tallies.add(
+            "other targets, strong less middling".to_owned(),
+            "mean",
+            found,
+            truth,
+        );
         time(&mut tallies, &mut draws);
     }
     print(&tallies);

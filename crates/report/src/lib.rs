@@ -19,6 +19,7 @@ pub mod draws;
 mod event;
 mod files;
 mod fold;
+mod inspect;
 mod interval;
 mod number;
 mod overview;
@@ -42,6 +43,7 @@ use std::path::Path;
 
 use run::{Known, Store};
 
+pub use inspect::write_eval;
 pub use interval::{Interval, Z95, pass_at_k, wilson};
 pub use parquet_file::write_parquet;
 pub use results::{By, LEVEL, MARKS, Results};
