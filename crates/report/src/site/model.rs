@@ -63,7 +63,7 @@ fn facts(row: &Row<'_>) -> Markup {
             (fact("Solved rate", row.real("mean").map_or_else(|| "-".to_owned(), percent), ends.map(|(low, high)| format!("{} for other targets", range(low, high)))))
             (fact("Solved runs", format!("{} of {}", grouped(row.whole("solved")), grouped(row.whole("runs"))), (excluded > 0).then(|| format!("{} more not counted", grouped(excluded)))))
             (fact("Targets", row.whole("targets").to_string(), Some(number::of(row.whole("tasks"), "task"))))
-            (fact("Tokens", number::count(row.whole("tokens")), None))
+            (fact("Tokens", overview::short_count(row.whole("tokens") as f64), None))
             (fact("Cost", dollars(row.real("dollars")), Some(format!("{} for each solved run", dollars(row.real("dollars_per_solved"))))))
             (fact("Time at work", hours(row.real("hours")), Some(format!("{} for each solved run", hours(row.real("hours_per_solved"))))))
         }
@@ -127,6 +127,15 @@ fn attempts(rows: Vec<Row<'_>>) -> Markup {
     }
 }
 
+/// A mark of [`crate::MARKS`] in words.
+fn mark_words(hours: f64) -> String {
+    match hours {
+        _ if hours < 1.0 => number::of((hours * 60.0) as u64, "minute"),
+        _ if hours < 48.0 => number::of(hours as u64, "hour"),
+        _ => number::of((hours / 24.0) as u64, "day"),
+    }
+}
+
 fn profile(rows: Vec<Row<'_>>) -> Markup {
     let sizes: Vec<String> = ["S", "M", "L"]
         .into_iter()
@@ -144,7 +153,7 @@ fn profile(rows: Vec<Row<'_>>) -> Markup {
                         tbody {
                             @for mark in crate::MARKS {
                                 tr {
-                                    th scope="row" { (hours(Some(mark))) }
+                                    th scope="row" { (mark_words(mark)) }
                                     @for size in &sizes {
                                         @match rows.iter().find(|row| row.text("size") == *size && row.real("hours") == Some(mark)) {
                                             None => { td.n { "-" } td.n { "-" } },

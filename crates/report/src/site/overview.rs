@@ -28,7 +28,7 @@ fn number_of(at: f64) -> String {
     }
 }
 
-fn short_count(at: f64) -> String {
+pub(super) fn short_count(at: f64) -> String {
     let (value, unit) = match at {
         _ if at >= 1e9 => (at / 1e9, "G"),
         _ if at >= 1e6 => (at / 1e6, "M"),
@@ -212,7 +212,7 @@ fn kinds(site: &Site<'_>, systems: &[(String, String)], by: &str, name: &str) ->
         @if !values.is_empty() {
             h3 { (name) }
             (scroll(&format!("Table by {by}"), html! {
-                table {
+                table.kinds {
                     thead { tr { th scope="col" { "system" } @for value in &values { th.n scope="col" { (words(value)) } } } }
                     tbody {
                         @for (system, slug) in systems {
