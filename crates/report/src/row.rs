@@ -178,7 +178,8 @@ impl RunRow {
             Ok(Some(_)) => None,
         };
         let spent = &survey.spent;
-        let priced = spent.microdollars > 0 || spent.tokens == 0;
+        // A person's work has no price, and a run that was never answered cost nothing.
+        let priced = spent.microdollars > 0 || (spent.tokens == 0 && survey.has_turns);
         let hours = |milliseconds: u64| milliseconds as f64 / 3.6e6;
         RunRow {
             run: header.id.clone(),
