@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-slurm test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages fuzz bench setup lint clean
+.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-slurm test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results fuzz bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -95,6 +95,12 @@ endif
 test-pages: PACKAGES += chromium fonts-noto-core
 test-pages: setup
 	CARGO="$(CARGO)" sh tests/pages/run.sh target/pages
+
+# Every figure of `mirrorcode results` made again from its rows by pandas, scipy and statsmodels, the same in CSV, Parquet and
+# JSON; and logs opened by Inspect. Installs about 500 MB of Python packages into ~/.cache/mirrorcode-results once.
+test-results: PACKAGES += python3-venv python3-pip
+test-results: setup
+	CARGO="$(CARGO)" sh tests/results/run.sh
 
 # A thousand runs of a scripted agent, killed at random instants and resumed to the end; and one on a disk that fills up.
 # 41 minutes on two cores that were busy otherwise too; says every fifty runs how it stands. `make test` does it to eight runs.

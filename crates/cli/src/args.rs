@@ -103,6 +103,12 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// Write a run as one HTML page: transcript, score over time, final files
     View(ViewArgs),
+    /// Figures over any set of runs, with intervals: tables, JSON, CSV, Parquet
+    Results(ResultsArgs),
+    /// Write runs as a static site: leaderboard, tasks, targets, models, every run
+    Report(ReportArgs),
+    /// Write a run as a log that Inspect opens
+    Export(ExportArgs),
     /// Build a submission, run every case, give the verdict
     Score(ScoreArgs),
     /// Run the commands of a recorded run again, and say where it differs
@@ -508,6 +514,50 @@ pub(crate) struct ViewArgs {
     /// Pack nothing: the whole transcript is there without JavaScript, and a long one opens slowly
     #[arg(long)]
     pub(crate) plain: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResultsArgs {
+    /// Runs, each by id or directory, or directories that hold runs [default: all in --runs]
+    #[arg(value_name = "RUN")]
+    pub(crate) of: Vec<String>,
+    /// Print all tables as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write all tables as CSV, each into a file in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Write all tables as Parquet, each into a file in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) parquet: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Runs, each by id or directory, or directories that hold runs [default: all in --runs]
+    #[arg(value_name = "RUN")]
+    pub(crate) of: Vec<String>,
+    /// Directory for the site
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Replace the site that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Leave out how pages of the references' documentation begin
+    #[arg(long)]
+    pub(crate) no_docs: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Run, by id or directory
+    pub(crate) run: String,
+    /// File for the log; its name ends in `.eval`
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -11,6 +11,7 @@ mod curve;
 mod doctor;
 mod evaluate;
 mod exit;
+mod export;
 mod external;
 mod fairness;
 mod gates;
@@ -22,11 +23,13 @@ mod outside;
 mod plan;
 mod ready;
 mod replay;
+mod results;
 mod run;
 mod runs;
 mod score;
 mod sealed;
 mod shell;
+mod site;
 mod strength;
 mod target;
 mod task;
@@ -70,6 +73,9 @@ fn main() -> ExitCode {
         Command::Stop { run } => orders::stop(&context, &run),
         Command::Watch(arguments) => watch::run(&context, &arguments),
         Command::View(arguments) => view::run(&context, &arguments),
+        Command::Results(arguments) => results::run(&context, &arguments),
+        Command::Report(arguments) => site::run(&context, &arguments),
+        Command::Export(arguments) => export::run(&context, &arguments),
         Command::Score(arguments) => score::run(&context, &arguments),
         Command::Replay(arguments) => replay::run(&context, &arguments),
         Command::Runs(arguments) => runs::run(&context, &arguments),

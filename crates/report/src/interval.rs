@@ -2,9 +2,6 @@
 //!
 //! The unit is a run, or a task; never a case, since cases of one program fail together.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
-
 /// An estimate with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
@@ -63,31 +60,8 @@ pub fn pass_at_k(successes: u64, runs: u64, k: u64) -> Option<f64> {
     Some(1.0 - none)
 }
 
-/// A bootstrap interval over targets: targets are drawn with replacement, `draws` times, and the mean of what `values`
-/// holds for them is taken. The interval spans the middle `level` of the means, such as 0.95. The same `seed` gives the
-/// same interval. `None` when there are no targets or no draws, or `level` is not between 0 and 1.
-pub fn bootstrap(values: &[f64], draws: usize, level: f64, seed: u64) -> Option<Interval> {
-    if values.is_empty() || draws == 0 || !(level > 0.0 && level < 1.0) {
-        return None;
-    }
-    let count = values.len();
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    // Each place is as likely as any other, but for one part in 2^64.
-    let mut draw = || values[((u128::from(random.next_u64()) * count as u128) >> 64) as usize];
-    let mut means: Vec<f64> = (0..draws)
-        .map(|_| (0..count).map(|_| draw()).sum::<f64>() / count as f64)
-        .collect();
-    means.sort_by(f64::total_cmp);
-    let tail = (1.0 - level) / 2.0;
-    Some(Interval {
-        estimate: values.iter().sum::<f64>() / count as f64,
-        low: quantile(&means, tail),
-        high: quantile(&means, 1.0 - tail),
-    })
-}
-
 /// A quantile of sorted values, between two of them in proportion.
-fn quantile(sorted: &[f64], part: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
     let place = part * (sorted.len() - 1) as f64;
     let (below, share) = (place.floor() as usize, place.fract());
     let above = sorted[(below + 1).min(sorted.len() - 1)];
@@ -132,22 +106,6 @@ mod tests {
         for (successes, runs, k) in [(1, 2, 3), (1, 2, 0), (3, 2, 1)] {
             assert_eq!(pass_at_k(successes, runs, k), None);
         }
-    }
-
-    #[test]
-    fn a_bootstrap_is_the_same_again() {
-        let values: Vec<f64> = (0..25).map(|n| f64::from(n % 5) / 4.0).collect();
-        let one = bootstrap(&values, 2000, 0.95, 1).unwrap();
-        assert_eq!(bootstrap(&values, 2000, 0.95, 1).unwrap(), one);
-        assert!(near(one.estimate, 0.5) && one.low < 0.5 && 0.5 < one.high);
-        // The standard error of the mean is 0.0707 here.
-        assert!(
-            (one.high - one.low - 2.0 * Z95 * 0.0707).abs() < 0.02,
-            "{one:?}"
-        );
-        assert_eq!(bootstrap(&[0.7], 10, 0.95, 1).unwrap().low, 0.7);
-        assert_eq!(bootstrap(&[], 10, 0.95, 1), None);
-        assert_eq!(bootstrap(&[1.0], 10, 1.0, 1), None);
     }
 
     proptest! {

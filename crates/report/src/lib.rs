@@ -13,17 +13,27 @@
 mod changes;
 mod chart;
 mod clock;
+pub mod clusters;
 mod content;
+pub mod draws;
 mod event;
 mod files;
 mod fold;
+mod inspect;
 mod interval;
 mod number;
 mod overview;
 mod page;
+mod parquet_file;
+mod results;
+mod row;
 mod rows;
+pub mod schema;
+pub mod site;
+pub mod special;
 mod survey;
 mod survival;
+pub mod table;
 mod transcript;
 mod verdict;
 pub mod visible;
@@ -33,8 +43,12 @@ use std::path::Path;
 
 use run::{Known, Store};
 
-pub use interval::{Interval, Z95, bootstrap, pass_at_k, wilson};
-pub use survival::{Outcome, Step, kaplan_meier};
+pub use inspect::write_eval;
+pub use interval::{Interval, Z95, pass_at_k, wilson};
+pub use parquet_file::write_parquet;
+pub use results::{By, LEVEL, MARKS, Results};
+pub use row::{Catalog, NEAR, RunRow, Scored, TargetFacts};
+pub use survival::{End, Outcome, Step, kaplan_meier, share_over_targets, step_at};
 
 /// How a run is shown. Every field is a decision.
 #[derive(Clone, Debug)]
@@ -76,9 +90,17 @@ pub enum Error {
 /// When there is no run in `dir`, or nothing can be written to `out`. A journal that is damaged is shown as far as it is
 /// whole, and [`Shown::damage`] says where that is.
 pub fn run_page(dir: &Path, options: &Options, out: &mut dyn Write) -> Result<Shown, Error> {
+    run_page_of(dir, survey::take(dir)?, verdict::read(dir), options, out)
+}
+
+fn run_page_of(
+    dir: &Path,
+    mut survey: survey::Survey,
+    verdict: Result<Option<score::Verdict>, String>,
+    options: &Options,
+    out: &mut dyn Write,
+) -> Result<Shown, Error> {
     let store = Store::open(dir, Known::nothing());
-    let mut survey = survey::take(dir)?;
-    let verdict = verdict::read(dir);
     page::open(&survey, options, out)?;
     overview::write(&survey, &verdict, out)?;
     rows::write(&survey, &store, out)?;

@@ -12,13 +12,13 @@ use crate::number::grouped;
 use crate::survey::Survey;
 use crate::visible::plain;
 
-const STYLE: &str = include_str!("../assets/page.css");
+pub(crate) const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
 /// Milestones that are listed.
 const MILESTONES: usize = 24;
 
 /// A source of a policy: this text and no other.
-fn source(text: &str) -> String {
+pub(crate) fn source(text: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
 }
 

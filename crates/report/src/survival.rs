@@ -1,13 +1,31 @@
-//! Success against what it took, with failures as censored: a run that gave up at ten dollars says that success takes
-//! more than ten dollars, and nothing else.
+//! Success against what it took. A run that reached its budget at ten dollars says that success takes more than ten
+//! dollars, and nothing else: it is censored there. One that submitted something wrong is over for good.
+//!
+//! [`kaplan_meier`] gives two shares. The first treats both as censored: what would be solved if every run went on until
+//! it is solved, which supposes that a wrong submission says nothing of the run's prospects. The second counts wrong
+//! submissions as what they are, and is at most the share of runs that are solved in truth.
 
-/// One run: how far it came, and whether it was solved there.
+use crate::clusters::around;
+use crate::interval::Interval;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was solved.
+    Solved,
+    /// It submitted, and what it submitted is wrong.
+    Wrong,
+    /// It was out of budget, left or stopped; with more it might have been solved.
+    Censored,
+}
+
+/// One run: how far it came, and how it ended there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     /// What it had spent: tokens, dollars or hours.
     pub spent: f64,
-    /// Whether it was solved at that point. A run that was not is censored there.
-    pub solved: bool,
+    /// How it ended at that point.
+    pub end: End,
 }
 
 /// A step of the curve: holds from `spent` on, until the next.
@@ -19,10 +37,29 @@ pub struct Step {
     pub at_risk: u64,
     /// Those that were solved there.
     pub solved: u64,
-    /// Estimated share of runs that are solved by then.
+    /// Estimated share of runs that are solved by then, wrong submissions being censored.
     pub share: f64,
     /// Standard error of the share (Greenwood 1926).
     pub error: f64,
+    /// Estimated share of runs that are solved by then, wrong submissions being final (Aalen and Johansen 1978).
+    pub incidence: f64,
+}
+
+impl Step {
+    /// The interval of the share on the scale of its double logarithm (Kalbfleisch and Prentice 1980), at the normal
+    /// quantile `z`. `None` where every run left is solved: there the error is not known.
+    pub fn interval(&self, z: f64) -> Option<Interval> {
+        let left = 1.0 - self.share;
+        if !(left > 0.0 && left < 1.0) {
+            return None;
+        }
+        let spread = z * self.error / (left * left.ln());
+        Some(Interval {
+            estimate: self.share,
+            low: 1.0 - left.powf((spread).exp()),
+            high: 1.0 - left.powf((-spread).exp()),
+        })
+    }
 }
 
 /// The share of runs that are solved by what they spend (Kaplan and Meier 1958, one minus the product limit). Runs that
@@ -37,15 +74,19 @@ pub fn kaplan_meier(outcomes: &[Outcome]) -> Vec<Step> {
     outcomes.sort_by(|one, other| one.spent.total_cmp(&other.spent));
     let mut steps = Vec::new();
     let (mut left, mut greenwood) = (1.0, 0.0);
+    let (mut undecided, mut incidence) = (1.0, 0.0);
     let mut begin = 0;
     while begin < outcomes.len() {
         let spent = outcomes[begin].spent;
         let end = begin + outcomes[begin..].partition_point(|outcome| outcome.spent <= spent);
-        let solved = outcomes[begin..end]
-            .iter()
-            .filter(|outcome| outcome.solved)
-            .count() as f64;
+        let count = |what: End| {
+            let some = outcomes[begin..end].iter();
+            some.filter(|outcome| outcome.end == what).count() as f64
+        };
+        let (solved, wrong) = (count(End::Solved), count(End::Wrong));
         let at_risk = (outcomes.len() - begin) as f64;
+        incidence += undecided * solved / at_risk;
+        undecided *= 1.0 - (solved + wrong) / at_risk;
         if solved > 0.0 {
             left *= 1.0 - solved / at_risk;
             if at_risk > solved {
@@ -57,11 +98,43 @@ pub fn kaplan_meier(outcomes: &[Outcome]) -> Vec<Step> {
                 solved: solved as u64,
                 share: 1.0 - left,
                 error: left * f64::sqrt(greenwood),
+                incidence,
             });
         }
         begin = end;
     }
     steps
+}
+
+/// The step that holds at a point; `None` before the first.
+pub fn step_at(steps: &[Step], spent: f64) -> Option<&Step> {
+    let after = steps.partition_point(|step| step.spent <= spent);
+    steps.get(after.checked_sub(1)?)
+}
+
+/// The share of [`kaplan_meier`] at a point with an interval over targets: each is left out once (Tukey 1958), and of the
+/// pseudo-values that gives the interval is made as of rates ([`crate::clusters::mean`]). Runs come with the number of their target. `None` for fewer than two targets.
+pub fn share_over_targets(runs: &[(usize, Outcome)], at: f64, level: f64) -> Option<Interval> {
+    let share = |without: Option<usize>| {
+        let kept: Vec<Outcome> = runs
+            .iter()
+            .filter(|(target, _)| Some(*target) != without)
+            .map(|(_, outcome)| *outcome)
+            .collect();
+        step_at(&kaplan_meier(&kept), at).map_or(0.0, |step| step.share)
+    };
+    let mut targets: Vec<usize> = runs.iter().map(|(target, _)| *target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    if targets.len() < 2 {
+        return None;
+    }
+    let (all, count) = (share(None), targets.len() as f64);
+    let pseudo: Vec<f64> = targets
+        .iter()
+        .map(|target| count * all - (count - 1.0) * share(Some(*target)))
+        .collect();
+    around(all, &pseudo, level)
 }
 
 #[cfg(test)]
@@ -71,7 +144,8 @@ mod tests {
     use super::*;
 
     fn outcome((spent, solved): (f64, bool)) -> Outcome {
-        Outcome { spent, solved }
+        let end = if solved { End::Solved } else { End::Censored };
+        Outcome { spent, end }
     }
 
     #[test]
