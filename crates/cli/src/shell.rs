@@ -207,6 +207,7 @@ fn work(context: &Context, job: &Job<'_>) -> Answer {
         Finish::Submitted | Finish::Budget(_) if job.score => attempt::scored(
             attempt::score_apart(context, &job.task, &directory)?,
             &directory,
+            &context.interrupted,
         ),
         _ => Ok(last),
     }
