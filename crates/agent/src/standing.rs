@@ -151,3 +151,116 @@ impl Standing {
         Ok(standing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Content, Entry};
+
+    /// Events of a record, each with the second in which it happened.
+    struct Record(Vec<Entry>);
+
+    impl Record {
+        fn of(lines: &[(u64, &str)]) -> Self {
+            let entry = |(place, (second, event)): (usize, &(u64, &str))| {
+                let text = format!(
+                    r#"{{"seq":{},"time":"2026-11-24T02:{:02}:{:02}.000Z",{event}}}"#,
+                    place + 1,
+                    second / 60,
+                    second % 60
+                );
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+            };
+            Record(lines.iter().enumerate().map(entry).collect())
+        }
+    }
+
+    impl History for Record {
+        fn last(&self, _: &str) -> Option<u64> {
+            None
+        }
+
+        fn count(&self, _: &str) -> u64 {
+            0
+        }
+
+        fn each(
+            &self,
+            _: u64,
+            _: u64,
+            each: &mut dyn FnMut(Entry) -> Result<(), String>,
+        ) -> Result<(), String> {
+            self.0.iter().cloned().try_for_each(each)
+        }
+
+        fn bytes(&self, _: &Content) -> Result<Vec<u8>, String> {
+            Err("there are none".to_owned())
+        }
+    }
+
+    fn start(agent: &str) -> String {
+        format!(
+            r#""type":"start","format":4,"task":"t/p","agent":"{agent}","versions":{{}},"digests":{{}},"limits":{{}}"#
+        )
+    }
+
+    const ATTACH: &str = r#""type":"attach","process":1"#;
+    const COMMAND: &str =
+        r#""type":"command","number":1,"script":"ls","directory":"/workspace","terminal":false"#;
+    const RESULT: &str = r#""type":"result","number":1,"ending":{"exit":0},"stdout":"","stderr":"","directory":"/tmp","interactive":false,"milliseconds":1500"#;
+
+    #[test]
+    fn a_persons_time_leaves_out_what_is_between_sessions_and_knows_pauses() {
+        let begun = start("person");
+        let record = Record::of(&[
+            (0, &begun),
+            (5, ATTACH),
+            (15, COMMAND),
+            (17, RESULT),
+            (20, r#""type":"pause""#),
+            (50, r#""type":"continue""#),
+            (51, r#""type":"end","reason":"left""#),
+            (600, ATTACH),
+            (601, r#""type":"pause""#),
+            (603, r#""type":"end","reason":"stopped""#),
+            (900, ATTACH),
+            (904, r#""type":"note","text":"hm""#),
+        ]);
+        let standing = Standing::read(&record).unwrap();
+        let spent = standing.spent;
+        assert_eq!(spent.wall_milliseconds, 46_000 + 3_000 + 4_000);
+        assert_eq!(spent.waited_milliseconds, 30_000 + 2_000);
+        assert_eq!((spent.turns, spent.tool_milliseconds), (1, 1500));
+        assert_eq!(standing.directory, PathBuf::from("/tmp"));
+        assert!(!standing.submitted && standing.cut_off.is_none());
+    }
+
+    #[test]
+    fn a_clients_call_that_was_cut_off_is_known() {
+        let begun = start("client");
+        let call = |number: u64| {
+            format!(
+                r#""type":"tool-call","number":{number},"tool":"call-{number}","name":"bash","arguments":"{{}}","spent":{{"tokens":0,"microdollars":0,"turns":0,"wall-milliseconds":0,"tool-milliseconds":0}}"#
+            )
+        };
+        let (one, two) = (call(1), call(2));
+        let record = Record::of(&[
+            (0, &begun),
+            (0, ATTACH),
+            (1, r#""type":"budget","limits":{"turns":9}"#),
+            (1, &one),
+            (1, COMMAND),
+            (3, RESULT),
+            (
+                3,
+                r#""type":"tool-result","tool":"call-1","name":"bash","pieces":[]"#,
+            ),
+            (4, &two),
+        ]);
+        let standing = Standing::read(&record).unwrap();
+        assert_eq!((standing.calls, standing.spent.turns), (2, 2));
+        let cut_off = ("call-2".to_owned(), "bash".to_owned());
+        assert_eq!(standing.cut_off, Some(cut_off));
+        assert_eq!(standing.limits.unwrap().turns, Some(9));
+    }
+}

@@ -330,8 +330,9 @@ fn work(context: &Context, job: &Job, orders: &Receiver<Order>, shared: &Shared)
     let scored = match (scoring, &worked) {
         (Some(child), Ok(done)) => {
             let directory = done.directory.clone();
+            let interrupted = Arc::clone(&context.interrupted);
             Some(std::thread::spawn(move || {
-                outside::scored(child, &directory)
+                outside::scored(child, &directory, &interrupted)
             }))
         }
         _ => None,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use agent::Standing;
 use agent::event::{Agent, Event, FORMAT, Recorder};
@@ -17,6 +19,8 @@ use crate::exit::{self, Failure};
 use crate::ready::{MEMORY, Ready};
 use crate::terminal;
 
+/// How often it is looked whether scoring has ended.
+const LOOK: Duration = Duration::from_millis(50);
 /// What scoring prints, in the run's directory.
 const SCORE_LOG: &str = "score.log";
 
@@ -181,12 +185,32 @@ pub(crate) fn score_apart(
         .map_err(|error| Failure::io(program, &error))
 }
 
-/// Says what scoring said, and gives its status.
-pub(crate) fn scored(mut scoring: Child, directory: &Path) -> Result<u8, Failure> {
+/// Waits for scoring, says what it said, and gives its status. Who interrupts this ends the waiting, and not the scoring.
+pub(crate) fn scored(
+    mut scoring: Child,
+    directory: &Path,
+    interrupted: &AtomicBool,
+) -> Result<u8, Failure> {
     let log = directory.join(SCORE_LOG);
-    let status = scoring
-        .wait()
-        .map_err(|error| Failure::io(Path::new("scoring"), &error))?;
+    let status = loop {
+        let status = scoring
+            .try_wait()
+            .map_err(|error| Failure::io(Path::new("scoring"), &error))?;
+        if let Some(status) = status {
+            break status;
+        }
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Failure::new(
+                exit::INTERRUPTED,
+                format!(
+                    "scoring goes on by itself, as process {}; verdict.json and {SCORE_LOG} will be in {}",
+                    scoring.id(),
+                    directory.display()
+                ),
+            ));
+        }
+        std::thread::sleep(LOOK);
+    };
     let said = std::fs::read(&log).map_err(|error| Failure::io(&log, &error))?;
     terminal::note(String::from_utf8_lossy(&said).trim_end());
     let code = status.code().and_then(|code| u8::try_from(code).ok());

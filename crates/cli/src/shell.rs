@@ -209,6 +209,7 @@ fn work(context: &Context, job: &Job<'_>) -> Answer {
         Finish::Submitted | Finish::Budget(_) if job.score => outside::scored(
             outside::score_apart(context, &job.task, &directory)?,
             &directory,
+            &context.interrupted,
         ),
         _ => Ok(last),
     }
