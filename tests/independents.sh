@@ -26,6 +26,22 @@ debian() {
   done
 }
 
+# module PATH VERSION: a program that is a Go module, without cgo
+module() {
+  program=$work/$(basename "$1")-$2/$(basename "$1")
+  [ -e "$program" ] || GOBIN=$(dirname "$program") CGO_ENABLED=0 go install "$1@$2" >&2
+}
+# wren VERSION: the language of the crate ruwren-sys behind a command line of ours
+wren() {
+  program=$work/ruwren-$1
+  [ -e "$program" ] || {
+    cargo info --quiet "ruwren-sys@$1" >/dev/null
+    for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/ruwren-sys-"$1"; do :; done
+    gcc -static -O1 -w -I"$sources/include" -I"$sources/src" -I"$sources/optional" -o "$program" \
+      "$(dirname "$0")/independents/wren.c" "$sources"/src/*.c "$sources"/optional/*.c -lm
+  }
+}
+
 # row TARGET NAME ARGUMENTS...: scores and prints
 row() {
   target=$1
@@ -69,6 +85,12 @@ if want choose; then
     row choose "choose $version (crate)" --prebuilt "$program"
   done
 fi
+if want csvq_select; then
+  for version in v1.17.11 v1.15.2; do
+    module github.com/mithrandie/csvq $version
+    row csvq_select "csvq ${version#v} (Go module)" --prebuilt "$program"
+  done
+fi
 if want gron; then
   crate gron-rs 0.1.1 gron
   row gron 'gron-rs 0.1.1 (crate)' --prebuilt "$program"
@@ -80,6 +102,10 @@ if want hexyl; then
     crate hexyl $version
     row hexyl "hexyl $version (crate)" --prebuilt "$program"
   done
+fi
+if want jose; then
+  debian bookworm jose /usr/bin/jose
+  row jose 'jose 11 (bookworm)' --prebuilt "$program" --rootfs "$root"
 fi
 if want jq_simple; then
   row jq_simple 'gojq (trixie)' --prebuilt package:gojq:/usr/bin/gojq
@@ -102,7 +128,15 @@ if want qsv_select; then
   crate xsv 0.13.0
   row qsv_select 'xsv 0.13.0 (crate)' --prebuilt "$program"
 fi
+if want texmacros; then
+  debian bookworm texlive-binaries /usr/bin/pdftex
+  row texmacros 'pdfTeX 1.40.24 (bookworm)' --prebuilt "$program" --rootfs "$root"
+fi
 if want uuidparse; then
   debian bookworm uuid-runtime /usr/bin/uuidparse
   row uuidparse 'util-linux 2.38.1 (bookworm)' --prebuilt "$program" --rootfs "$root"
+fi
+if want wren_cli; then
+  wren 0.4.10
+  row wren_cli 'Wren 0.4 (crate ruwren-sys 0.4.10)' --prebuilt "$program"
 fi
