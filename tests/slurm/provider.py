@@ -26,7 +26,7 @@ class Provider(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def turns(self, model):
-        note = ("bash", {"command": "echo one more >> log; uuidparse --help | head -3"})
+        note = ("bash", {"command": "echo one more >> /tmp/log; uuidparse --help | head -3"})
         text = "print('no')\n" if model == "idler" else self.golden
         write = ("edit", {"action": "create", "path": "main.py", "text": text})
         more = 8 if model == "slow" else 1
@@ -45,8 +45,9 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         model, run = body["model"], body["prompt_cache_key"]
         turns = server.turns(model)
-        # Whoever is told that its submission was cut off submits again.
-        turn = sum(message["role"] == "assistant" for message in body["messages"])
+        # What was cut off is done again, as its agent is told to consider.
+        turn = sum(message["role"] == "tool" and "was interrupted while this was under way" not in str(message["content"])
+                   for message in body["messages"])
         name, arguments = turns[min(turn, len(turns) - 1)]
         usage = {"prompt_tokens": len(raw) // 4, "completion_tokens": 40}
         usage["total_tokens"] = sum(usage.values())

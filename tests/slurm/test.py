@@ -144,7 +144,10 @@ def tiny():
     if (source / "fixtures").is_dir():
         shutil.copytree(source / "fixtures", target / "fixtures")
     text = (source / "target.toml").read_text()
-    (target / "target.toml").write_text(text.replace('name = "uuidparse"', 'name = "tiny"', 1))
+    text = text.replace('name = "uuidparse"', 'name = "tiny"', 1)
+    # A machine that is busy with many runs is no reason to fail a case.
+    text = text.replace("wall-seconds = 10", "wall-seconds = 120", 1)
+    (target / "target.toml").write_text(text)
     shutil.copytree(repository / "languages", work / "languages", dirs_exist_ok=True)
     say("building the target and its images")
     mirrorcode("target", "build", "tiny")
@@ -263,19 +266,8 @@ def with_faults(path, runs, slurm):
     def running(node):
         return [job for job in slurm.jobs() if job[1] == "RUNNING" and job[2] == node]
 
-    # One node's daemon dies, and its jobs run on.
-    driver.reach(max(1, RUNS // 20), "the first fault")
-    until(lambda: running("n1"), 120, "a job on n1")
-    orphans = len(running("n1"))
-    slurm.kill("slurmd-n1")
-    say(f"slurmd of n1 is killed; {orphans} jobs run on")
-    faults["jobs that ran on without slurmd"] = orphans
-    down = time.time()
-    until(lambda: run("sinfo", "-h", "-n", "n1", "-o", "%T", check=False).stdout.startswith("down"), 120, "n1 down")
-    say(f"Slurm gives n1 up after {time.time() - down:.0f} s")
-    time.sleep(10)
-    slurm.node("n1")
     # The controller dies right after it accepted jobs.
+    driver.reach(1, "the first fault")
     number = driver.started()
     until(lambda: driver.is_over() or driver.started() > number, 300, "a submission")
     slurm.kill("slurmctld")
@@ -283,6 +275,18 @@ def with_faults(path, runs, slurm):
     time.sleep(8)
     slurm.controller()
     until(lambda: run("squeue", check=False).returncode == 0, 60, "slurmctld back")
+    # One node's daemon dies, and its jobs run on; one of them for longer than Slurm waits.
+    slow = {f"1_{number}" for number in range(SLOW)}
+    until(lambda: driver.is_over() or {job[0] for job in running("n1")} & slow, 300, "a slow job on n1")
+    orphans = len(running("n1"))
+    slurm.kill("slurmd-n1")
+    say(f"slurmd of n1 is killed; {orphans} jobs run on")
+    faults["jobs that ran on without slurmd"] = orphans
+    down = time.time()
+    until(lambda: run("sinfo", "-h", "-n", "n1", "-o", "%T", check=False).stdout.startswith("down"), 120, "n1 down")
+    say(f"Slurm gives n1 up after {time.time() - down:.0f} s")
+    time.sleep(15)
+    slurm.node("n1")
     # Jobs are queued again by an operator while they run.
     until(lambda: driver.is_over() or [job for job in slurm.jobs() if job[1] == "RUNNING"], 120, "a running job")
     again = [job for job in slurm.jobs() if job[1] == "RUNNING"][:3]
@@ -307,7 +311,7 @@ def check(runs, provider, dollars):
     """What has to hold of every run, whatever happened."""
     status = json.loads(mirrorcode("campaign", "status", NAME, "--json", runs=runs).stdout)
     assert status["counts"]["done"] == RUNS == len(status["attempts"]), status["counts"]
-    tally = dict(runs=0, events=0, sessions=0, unanswered=0, cost=0, possible=0)
+    tally = dict(runs=0, events=0, sessions=0, unanswered=0, cost=0)
     asked = {}
     for request in provider.requests:
         asked.setdefault(request["run"], []).append(request)
@@ -384,7 +388,9 @@ def verdicts(runs):
 def main():
     golden = (repository / "tests/golden/uuidparse-python/main.py").read_text()
     tiny()
-    provider = Provider(golden, {"slow": 12.0, "solver": 1.0, "idler": 1.0})
+    # Few runs have to last until there were all faults.
+    think = 1.0 if RUNS >= 100 else 3.0
+    provider = Provider(golden, {"slow": 12.0, "solver": think, "idler": think})
     path = campaign(provider)
     slurm = Slurm(work / "slurm", cpus=3)
     say(f"Slurm {run('sinfo', '--version').stdout.split()[1]} with two nodes, {RUNS} runs, as {run('id', '-un').stdout.strip()}")

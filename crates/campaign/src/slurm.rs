@@ -126,6 +126,25 @@ fn run(program: &str, arguments: &[String]) -> Result<String, Error> {
     }))
 }
 
+/// Helps a job that waits for no good reason. What comes of it is seen at the next look.
+fn push_on(job: &Job) {
+    let words = match job.reason.as_str() {
+        // A job that is queued again waits two minutes unless somebody says otherwise.
+        "BeginTime" => vec![
+            "update".to_owned(),
+            format!("JobId={}", job.number),
+            "StartTime=now".to_owned(),
+        ],
+        // A node failed to start it, and is drained; the job would wait for an operator.
+        reason if reason.starts_with("launch failed") || reason.starts_with("launch_failed") => {
+            vec!["release".to_owned(), job.number.clone()]
+        }
+        // Whoever holds a job has reasons.
+        _ => return,
+    };
+    let _ = run("scontrol", &words);
+}
+
 impl Slurm {
     /// Prepares to submit jobs that run this command, for the campaign of this name in `directory`, which all nodes see
     /// under the same path.
@@ -293,10 +312,8 @@ impl Executor for Slurm {
         self.look()?;
         let mut queued = Vec::new();
         for job in self.last.clone() {
-            // A job that is queued again waits two minutes unless somebody says otherwise.
-            if job.state == "PENDING" && job.reason == "BeginTime" {
-                let words = ["update", &format!("JobId={}", job.number), "StartTime=now"];
-                let _ = run("scontrol", &words.map(str::to_owned));
+            if job.state == "PENDING" {
+                push_on(&job);
             }
             let place = match job.state.as_str() {
                 "PENDING" | "REQUEUED" | "REQUEUE_HOLD" | "REQUEUE_FED" => Place::Waiting,
