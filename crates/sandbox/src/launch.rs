@@ -26,6 +26,8 @@ pub(crate) struct Started {
 pub(crate) enum LaunchError {
     /// The program itself: absent, not executable, refused.
     Program(i32),
+    /// It would not have had the process number that it must have, and was not executed.
+    Number,
     /// A confinement step failed: the sandbox is not what it must be.
     Step(&'static str, io::Error),
 }
@@ -40,7 +42,7 @@ impl Stack {
 }
 
 /// Steps of the child, in order; its number tells which one failed.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "session",
     "descriptors",
     "limits",
@@ -50,7 +52,10 @@ const STEPS: [&str; 9] = [
     "terminal",
     "trace",
     "program",
+    NUMBER,
 ];
+/// Looked at first, and numbered last.
+const NUMBER: &str = "number";
 
 /// Everything that the child reads, prepared before it exists, and the three words that it writes.
 struct Plan {
@@ -66,6 +71,7 @@ struct Plan {
     terminal: bool,
     traced: bool,
     mask: libc::sigset_t,
+    number: Option<i32>,
     session: i32,
     failed_step: usize,
     error: i32,
@@ -93,13 +99,14 @@ fn limit(value: u64) -> libc::rlimit {
 }
 
 /// Starts a command in the process namespace for the runner's children. A `traced` one stops when it is loaded, and
-/// the runner is its tracer.
+/// the runner is its tracer. Only as process `number` is it executed, if one is named.
 pub(crate) fn launch(
     command: &Command,
     stdio: [BorrowedFd<'_>; 3],
     guard: Option<(BorrowedFd<'_>, RawFd)>,
     processes: u64,
     traced: bool,
+    number: Option<u32>,
     stack: &mut Stack,
 ) -> Result<Started, LaunchError> {
     let bad = |_| LaunchError::Program(libc::EINVAL);
@@ -151,6 +158,7 @@ pub(crate) fn launch(
         terminal: command.terminal,
         traced,
         mask,
+        number: number.map(u32::cast_signed),
         session: 0,
         failed_step: 0,
         error: 0,
@@ -188,6 +196,7 @@ pub(crate) fn launch(
     match STEPS[plan.failed_step] {
         // A working directory that is not there is the command's mistake, as the program is.
         "program" | "directory" => Err(LaunchError::Program(plan.error)),
+        NUMBER => Err(LaunchError::Number),
         step => Err(LaunchError::Step(
             step,
             io::Error::from_raw_os_error(plan.error),
@@ -214,8 +223,11 @@ extern "C" fn child(plan: *mut c_void) -> i32 {
     let step = steps(plan);
     plan.failed_step = step;
     // Needed: reading the C library's error number. Sound: it belongs to this stopped thread.
-    // SAFETY: see above.
-    plan.error = unsafe { *libc::__errno_location() };
+    plan.error = match STEPS[step] {
+        NUMBER => libc::EAGAIN,
+        // SAFETY: see above.
+        _ => unsafe { *libc::__errno_location() },
+    };
     // Needed: leave without running the runner's exit handlers. Sound: never returns.
     // SAFETY: see above.
     unsafe { libc::_exit(127) }
@@ -227,6 +239,9 @@ fn steps(plan: &Plan) -> usize {
     // from this stack frame and is live; no call allocates, locks or runs code of ours.
     // SAFETY: see above.
     unsafe {
+        if plan.number.is_some_and(|number| number != plan.session) {
+            return 9;
+        }
         if libc::setsid() < 0 {
             return 0;
         }

@@ -52,6 +52,9 @@ pub(crate) fn run(
     sys::exit_now(status)
 }
 
+/// Longest that a process number is waited for.
+const NUMBER_WAIT: Duration = Duration::from_secs(5);
+
 struct Runner<'a> {
     owner: &'a UnixStream,
     keeper: UnixStream,
@@ -64,6 +67,8 @@ struct Runner<'a> {
     rules: Option<OwnedFd>,
     /// Whether the keeper was asked for fresh directories and rules and has not answered yet.
     renewing: bool,
+    /// The process number of the next command, unless what the last one left lives on.
+    number: Option<u32>,
     /// Where no control group holds memory and processes.
     watchdog: Option<Watchdog>,
     /// Where breakpoints are watched.
@@ -132,6 +137,7 @@ impl<'a> Runner<'a> {
             victim,
             rules: None,
             renewing: false,
+            number: Some(INIT_ID + 1),
             watchdog: processes
                 .map(|processes| Watchdog::new(&processes, spec))
                 .transpose()
@@ -196,8 +202,9 @@ impl<'a> Runner<'a> {
             match scratch::place(files, command.conditions.reverse_files) {
                 Ok(()) => {
                     let (ending, usage) = self.run_placed(command, stdio)?;
-                    if !command.keep_background {
-                        self.sweep(INIT_ID)?;
+                    match command.keep_background {
+                        true => self.number = None,
+                        false => self.sweep(INIT_ID)?,
                     }
                     self.read_back(command, ending, usage)?
                 }
@@ -228,10 +235,6 @@ impl<'a> Runner<'a> {
         if command.conditions.skip_process_ids > 0 {
             self.sweep(INIT_ID + command.conditions.skip_process_ids)?;
         }
-        let guard = match (&self.spec.guard, &self.rules) {
-            (Some(guard), Some(rules)) => Some((rules.as_fd(), guard.descriptor)),
-            _ => None,
-        };
         // A control group must refuse first, since it alone counts how often it did.
         let grouped = u64::from(self.watchdog.is_none());
         let processes = self.spec.processes.saturating_add(OWN_PROCESSES + grouped);
@@ -240,20 +243,39 @@ impl<'a> Runner<'a> {
         // kernel choose its runner, which shares its control group and may be larger than it.
         self.offer_to_oom("1000")?;
         let fds = [stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()];
-        let launched = launch::launch(
-            command,
-            fds,
-            guard,
-            processes,
-            self.tracer.is_some(),
-            &mut self.stack,
-        );
+        let launched = loop {
+            let guard = match (&self.spec.guard, &self.rules) {
+                (Some(guard), Some(rules)) => Some((rules.as_fd(), guard.descriptor)),
+                _ => None,
+            };
+            let launched = launch::launch(
+                command,
+                fds,
+                guard,
+                processes,
+                self.tracer.is_some(),
+                self.number,
+                &mut self.stack,
+            );
+            match (launched, self.number) {
+                // The kernel gives back the number of a process after the last that can be waited for, and a command
+                // could tell from its own how many there had been.
+                (Err(LaunchError::Number), Some(number)) if start.elapsed() < NUMBER_WAIT => {
+                    self.sweep(number - 1)?;
+                    std::thread::yield_now();
+                }
+                (launched, _) => break launched,
+            }
+        };
         self.offer_to_oom("0")?;
         drop(stdio);
         let started = match launched {
             Ok(started) => started,
             Err(LaunchError::Program(code)) => {
                 return Ok((Ending::NotStarted(code), Usage::default()));
+            }
+            Err(LaunchError::Number) => {
+                return Err(io::Error::from(io::ErrorKind::TimedOut)).step("process number");
             }
             Err(LaunchError::Step(step, error)) => return Err(Broken { step, error }),
         };
@@ -340,6 +362,7 @@ impl<'a> Runner<'a> {
 
     /// Ends what commands left, and lets process numbers go on behind `last`.
     fn sweep(&mut self, last: u32) -> Result<(), Broken> {
+        self.number = Some(last + 1);
         self.tell_init(Task::Sweep(last))
     }
 

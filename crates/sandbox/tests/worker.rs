@@ -206,6 +206,18 @@ fn nothing_is_left_running_and_a_command_cannot_name_its_keeper() {
 }
 
 #[test]
+fn a_command_cannot_tell_from_its_number_what_ran_before() {
+    let mut worker = Worker::start(&spec()).unwrap();
+    // Nobody waits for its children: the kernel reaps them while the next command is started.
+    let flood = shell("i=0; while [ $i -lt 25 ]; do : & i=$((i+1)); done");
+    for round in 0..60 {
+        run(&mut worker, &flood, b"");
+        let number = text(&run(&mut worker, &shell("echo $$"), b"")).1;
+        assert_eq!(number, "2\n", "round {round}");
+    }
+}
+
+#[test]
 fn files_go_in_and_come_back() {
     let mut worker = Worker::start(&spec()).unwrap();
     let mut copy =
