@@ -231,6 +231,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_rust_is_compiled_when_a_crate_is_taken_as_files() {
+        let spec = spec(&source(
+            "crate-files",
+            "commands = [\"make\"]\nbuilt = \"/source/x\"\n",
+        ))
+        .unwrap();
+        let Provenance::Source { source, .. } = &spec.reference.from else {
+            panic!("{:?}", spec.reference)
+        };
+        assert!(!source.build_packages.iter().any(|name| name == "rustc"));
+        let script = source.script();
+        assert!(!script.contains("cargo"), "{script}");
+        assert!(script.ends_with("/source\nmake\n"), "{script}");
+    }
+
+    #[test]
     fn what_is_wrong_with_a_source_is_named() {
         for (reference, expected) in [
             (
@@ -247,6 +263,11 @@ mod tests {
             ),
             (source("debian", "built = \"/source/x\"\n"), "\"commands\""),
             (source("wheel", ""), "\"built\""),
+            (source("crate-files", ""), "\"built\""),
+            (
+                source("crate-files", "built = \"/build/x\"\narguments = [\"x\"]\n"),
+                "for crates and Go modules",
+            ),
             (
                 source("wheel", "built = \"/usr/bin/x\"\n"),
                 "neither below /source nor below /build",
