@@ -68,7 +68,13 @@ pub fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
 
 /// Student's distribution function with `freedom` degrees of freedom.
 pub fn student_cdf(t: f64, freedom: f64) -> f64 {
-    let tail = 0.5 * incomplete_beta(freedom / 2.0, 0.5, freedom / (freedom + t * t));
+    let square = t * t;
+    if square < freedom {
+        // Near the middle the tail's argument is close to 1 and has lost its digits; this one has not.
+        let half = 0.5 * incomplete_beta(0.5, freedom / 2.0, square / (freedom + square));
+        return 0.5 + half.copysign(t);
+    }
+    let tail = 0.5 * incomplete_beta(freedom / 2.0, 0.5, freedom / (freedom + square));
     if t > 0.0 { 1.0 - tail } else { tail }
 }
 
