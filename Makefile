@@ -97,7 +97,7 @@ test-pages: setup
 	CARGO="$(CARGO)" sh tests/pages/run.sh target/pages
 
 # Every figure of `mirrorcode results` made again from its rows by pandas, scipy and statsmodels, the same in CSV, Parquet and
-# JSON; and logs opened by Inspect. Installs about 500 MB of Python packages into ~/.cache/mirrorcode-results once.
+# JSON; and logs opened by Inspect. Installs about 900 MB of Python packages into ~/.cache/mirrorcode-results once.
 test-results: PACKAGES += python3-venv python3-pip
 test-results: setup
 	CARGO="$(CARGO)" sh tests/results/run.sh

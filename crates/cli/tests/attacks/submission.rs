@@ -326,7 +326,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 ),
                 p!("won(os.getpid() > 4)"),
             ],
-            "the keeper ends and reaps all",
+            "the init ends and reaps all; a command that got another process number is not executed",
             Twin::Container,
         ),
         act(
