@@ -104,28 +104,6 @@ impl Context {
         Ok(places)
     }
 
-    /// The same places, as arguments for this program started again.
-    pub(crate) fn places_again(&self) -> Vec<OsString> {
-        let Places {
-            targets,
-            languages,
-            runs,
-            cache,
-            identity,
-        } = &self.places;
-        [
-            ("--targets", targets.as_deref()),
-            ("--languages", languages.as_deref()),
-            ("--runs", Some(runs.as_path())),
-            ("--cache", cache.as_deref()),
-            ("--identity", identity.as_deref()),
-        ]
-        .into_iter()
-        .filter_map(|(name, place)| Some([name.into(), place?.as_os_str().to_owned()]))
-        .flatten()
-        .collect()
-    }
-
     /// A run by id or directory.
     pub(crate) fn run_directory(&self, run: &str) -> Result<PathBuf, Failure> {
         let candidates = [PathBuf::from(run), self.runs().join(run)];

@@ -176,7 +176,7 @@ pub(crate) fn score_apart(
         .arg(directory)
         .arg("--out")
         .arg(directory)
-        .args(context.places_again())
+        .args(context.places()?)
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(err)
