@@ -75,8 +75,10 @@ impl Fingerprint {
             ));
         }
         facts.extend(names("/etc").chain(names("/usr/bin")).chain(names("/")));
-        facts.extend(names("/dev/shm").chain(names("/dev/mqueue")));
-        facts.extend(names("/var/tmp").filter(|path| path.contains("mirrorcode")));
+        // What other programs make there meanwhile is their own; attacks and sandboxes name theirs.
+        for shared in ["/dev/shm", "/dev/mqueue", "/var/tmp"] {
+            facts.extend(names(shared).filter(|path| path.contains("mirrorcode")));
+        }
         for file in ["shm", "msg", "sem"].map(|kind| format!("/proc/sysvipc/{kind}")) {
             let text = fs::read_to_string(&file).unwrap_or_default();
             // Key, number and mode: what follows changes as others use it.
