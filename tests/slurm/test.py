@@ -332,7 +332,6 @@ def check(runs, provider, dollars):
         # Nothing was sent that is not on record.
         sent = asked.get(attempt["id"], [])
         assert len(sent) <= len(calls), f"{journal}: {len(sent)} requests, {len(calls)} calls on record"
-        # Of the lines that each command left in the workspace none is there twice unless the agent was told.
         tally["runs"] += 1
         tally["events"] += len(events)
         tally["sessions"] += len(epochs)
