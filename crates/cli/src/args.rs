@@ -251,16 +251,16 @@ pub(crate) struct ShellArgs {
     pub(crate) limits: ClockArgs,
 }
 
-/// Limits of a run that no model of this program's works on; what is not named is not limited.
-#[derive(Clone, Debug, Args)]
+/// Limits of any run, whoever works on it; what is not named is not limited.
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ClockArgs {
     /// Time at work, pauses among it, such as 12h
     #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
     pub(crate) time_limit: Option<u64>,
-    /// Time at work without pauses, such as 12h
+    /// Time at work without pauses and waiting for rate limits, such as 12h
     #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
     pub(crate) active_limit: Option<u64>,
-    /// Turns: commands of a person, calls of a client
+    /// Turns: answers of a model, commands of a person, calls of a client
     #[arg(long, value_name = "TURNS", value_parser = units::count, help_heading = "Budget")]
     pub(crate) turn_limit: Option<u64>,
     /// Time in which commands and tools run, such as 2h
@@ -274,10 +274,7 @@ impl ClockArgs {
         LimitArgs {
             cost_limit: None,
             token_limit: None,
-            time_limit: self.time_limit,
-            active_limit: self.active_limit,
-            turn_limit: self.turn_limit,
-            tool_limit: self.tool_limit,
+            clock: self.clone(),
         }
     }
 }
@@ -324,18 +321,8 @@ pub(crate) struct LimitArgs {
     /// Tokens of all calls together, such as 50M
     #[arg(long, value_name = "TOKENS", value_parser = units::count, help_heading = "Budget")]
     pub(crate) token_limit: Option<u64>,
-    /// Time at work, such as 12h
-    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
-    pub(crate) time_limit: Option<u64>,
-    /// Time at work without pauses and waiting for rate limits, such as 12h
-    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
-    pub(crate) active_limit: Option<u64>,
-    /// Answers of the model
-    #[arg(long, value_name = "TURNS", value_parser = units::count, help_heading = "Budget")]
-    pub(crate) turn_limit: Option<u64>,
-    /// Time in which tools run, such as 2h
-    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Budget")]
-    pub(crate) tool_limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) clock: ClockArgs,
 }
 
 /// What is done when the context is full.

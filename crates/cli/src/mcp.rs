@@ -3,7 +3,6 @@
 //! The protocol is spoken by one thread, and the sandbox is worked by another, which takes calls one at a time, in the
 //! order in which they come. A client is answered before the sandbox is there: its first call waits for it.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -13,25 +12,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use agent::Clock;
 use agent::client::{self, Counter};
 use agent::event::{Agent, Budget};
-use agent::scaffold::{Brief, Finish, Steering, offered};
+use agent::scaffold::{Brief, Finish, offered};
 use mcp::{Answer as Told, Call, Client, Desk, Offer, Token};
-use run::Control;
 use target::Task;
 
 use crate::args::{LimitArgs, McpArgs};
-use crate::attempt::new_limits;
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
-use crate::outside::{self, Attempt, Beginning};
-use crate::ready::{self, Place};
-use crate::run::{follow, obey, reason};
+use crate::outside::{self, COMMAND_LIMIT, Job, Work};
+use crate::ready;
+use crate::run::{follow, reason};
 use crate::{plan, terminal};
 
-/// Seconds that one command may take, where nothing is said.
-const COMMAND_LIMIT: u64 = 3600;
 /// How often it is looked whether something has changed while nobody calls.
 const LOOK: Duration = Duration::from_millis(50);
 /// Clients that are remembered before the first call.
@@ -104,14 +98,9 @@ impl Desk for Front {
     }
 }
 
-/// A run, to be begun or to be taken up.
-struct Job {
-    task: String,
-    /// The run's directory, when it has begun before.
-    again: Option<PathBuf>,
-    rootfs: Option<PathBuf>,
-    command_limit: u64,
-    limits: LimitArgs,
+/// A run, and how clients reach it.
+struct Service {
+    job: Job,
     score: bool,
     transport: &'static str,
 }
@@ -145,7 +134,7 @@ pub(crate) fn run(context: &Context, arguments: &McpArgs) -> Answer {
     };
     let transport = if listener.is_some() { "http" } else { "stdio" };
     let job = match &arguments.resume {
-        Some(run) => again(&context.run_directory(run)?, limits, transport)?,
+        Some(run) => again(&context.run_directory(run)?, limits)?,
         None => Job {
             task: arguments.task.clone().unwrap_or_default(),
             again: None,
@@ -155,18 +144,21 @@ pub(crate) fn run(context: &Context, arguments: &McpArgs) -> Answer {
                     Some(std::fs::canonicalize(dir).map_err(|error| Failure::io(dir, &error))?)
                 }
             },
+            agent: Agent::Client,
+            who: None,
             command_limit: COMMAND_LIMIT,
             limits,
-            score: true,
-            transport,
         },
     };
-    let job = Job {
-        command_limit: arguments.command_limit.unwrap_or(job.command_limit),
+    let service = Service {
+        job: Job {
+            command_limit: arguments.command_limit.unwrap_or(job.command_limit),
+            ..job
+        },
         score: !arguments.no_score,
-        ..job
+        transport,
     };
-    serve(context, &job, listener, token)
+    serve(context, &service, listener, token)
 }
 
 /// Goes on with a run over standard input and output.
@@ -177,41 +169,29 @@ pub(crate) fn resume(
     score: bool,
 ) -> Answer {
     outside::check_limits(limits)?;
-    let job = Job {
+    let service = Service {
+        job: again(directory, limits.clone())?,
         score,
-        ..again(directory, limits.clone(), "stdio")?
+        transport: "stdio",
     };
-    serve(context, &job, None, new_token()?)
+    serve(context, &service, None, new_token()?)
 }
 
 /// The job of going on with a run.
-fn again(directory: &Path, limits: LimitArgs, transport: &'static str) -> Result<Job, Failure> {
-    let begun = outside::beginning(directory)?;
-    if begun.agent != Agent::Client {
-        return Err(Failure::usage(format!(
+fn again(directory: &Path, limits: LimitArgs) -> Result<Job, Failure> {
+    let job = Job::again(directory, Agent::Client, limits)?.ok_or_else(|| {
+        Failure::usage(format!(
             "{}: no client has worked on this run; `mirrorcode resume` goes on with it",
             directory.display()
-        )));
-    }
-    let task = run::Header::read(directory)?.task;
+        ))
+    })?;
     if run::Index::of(directory)?.last("submit").is_some() {
         return Err(Failure::usage(format!(
             "{}: the run has been submitted; `mirrorcode score` scores it",
             directory.display()
         )));
     }
-    let limit = begun.options.get("command-limit");
-    Ok(Job {
-        task,
-        again: Some(directory.to_owned()),
-        rootfs: begun.options.get("rootfs").map(PathBuf::from),
-        command_limit: limit
-            .and_then(|limit| limit.parse().ok())
-            .unwrap_or(COMMAND_LIMIT),
-        limits,
-        score: true,
-        transport,
-    })
+    Ok(job)
 }
 
 fn new_token() -> Result<Token, Failure> {
@@ -224,7 +204,13 @@ fn new_token() -> Result<Token, Failure> {
     Token::new(&text).map_err(Failure::machine)
 }
 
-fn serve(context: &Context, job: &Job, listener: Option<TcpListener>, token: Token) -> Answer {
+fn serve(
+    context: &Context,
+    service: &Service,
+    listener: Option<TcpListener>,
+    token: Token,
+) -> Answer {
+    let job = &service.job;
     let (target, language) = context.catalog()?.task(&job.task.parse::<Task>()?)?;
     let command = target.spec.reference.command.clone();
     let budget = match words(&plan::limits(Budget::default(), &job.limits)).as_str() {
@@ -253,9 +239,9 @@ fn serve(context: &Context, job: &Job, listener: Option<TcpListener>, token: Tok
         over: AtomicBool::new(false),
     };
     std::thread::scope(|scope| {
-        let (job, shared) = (&job, &shared);
+        let shared = &shared;
         let worker = scope.spawn(move || {
-            let done = work(context, job, &taken, shared);
+            let done = work(context, service, &taken, shared);
             shared.over.store(true, Ordering::Relaxed);
             done
         });
@@ -297,8 +283,8 @@ fn words(limits: &Budget) -> String {
 }
 
 /// Works the sandbox until the clients are gone, and after the end of the run for as long as somebody may still ask.
-fn work(context: &Context, job: &Job, orders: &Receiver<Order>, shared: &Shared) -> Answer {
-    let worked = match attend(context, job, orders, shared) {
+fn work(context: &Context, service: &Service, orders: &Receiver<Order>, shared: &Shared) -> Answer {
+    let worked = match attend(context, service, orders, shared) {
         Ok(Some(done)) => Ok(done),
         Ok(None) => {
             terminal::note("no tool was called, and no run was begun");
@@ -310,9 +296,9 @@ fn work(context: &Context, job: &Job, orders: &Receiver<Order>, shared: &Shared)
         Ok(done) => {
             terminal::note(&done.line());
             let scoring = match done.finish {
-                Finish::Submitted | Finish::Budget(_) if job.score => {
-                    Some(outside::score_apart(context, &job.task, &done.directory))
-                }
+                Finish::Submitted | Finish::Budget(_) if service.score => Some(
+                    outside::score_apart(context, &service.job.task, &done.directory),
+                ),
                 _ => None,
             };
             (client::over(&done.finish), scoring)
@@ -342,7 +328,7 @@ fn work(context: &Context, job: &Job, orders: &Receiver<Order>, shared: &Shared)
     let stopped = matches!(&worked, Ok(done) if done.finish == Finish::Stopped);
     while !shared.gone.load(Ordering::Relaxed) && !context.is_interrupted() && !stopped {
         let waits = scored.as_ref().is_some_and(|scored| !scored.is_finished());
-        if job.transport == "http" && begun.elapsed() > GRACE && !waits {
+        if service.transport == "http" && begun.elapsed() > GRACE && !waits {
             break;
         }
         match orders.recv_timeout(LOOK) {
@@ -427,61 +413,26 @@ fn first(
 /// asked for.
 fn attend(
     context: &Context,
-    job: &Job,
+    service: &Service,
     orders: &Receiver<Order>,
     shared: &Shared,
 ) -> Result<Option<Done>, Failure> {
+    let job = &service.job;
     let ready = ready::prepare(context, &job.task, job.rootfs.as_deref(), &[])?;
     let Some((clients, first)) = first(context, orders, shared)? else {
         return Ok(None);
     };
-    let Attempt {
+    let Work {
         id,
         directory,
-        opened,
         standing,
-    } = match &job.again {
-        Some(directory) => outside::take_up(context, &ready, directory)?,
-        None => {
-            let rootfs = job.rootfs.as_ref().map(|dir| dir.display().to_string());
-            let options = [
-                ("command-limit", Some(job.command_limit.to_string())),
-                ("rootfs", rootfs),
-            ];
-            let options: BTreeMap<String, String> = options
-                .into_iter()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-                .collect();
-            let beginning = Beginning {
-                agent: Agent::Client,
-                options,
-            };
-            outside::begin(context, &ready, job.command_limit, beginning)?
-        }
-    };
-    let held = standing.as_ref().and_then(|standing| standing.limits);
-    let limits = new_limits(&directory, held.unwrap_or_default(), &job.limits)?;
-    let said = Control::read(&directory)?;
-    let steering = Arc::new(Steering::default());
-    obey(&steering, said);
-    let stop = steering.stop_flag();
-    let place = Place {
-        directory: &directory,
-        number: standing.as_ref().map_or(0, |standing| standing.number),
-        cwd: standing.as_ref().map_or_else(
-            || PathBuf::from(agent::WORKSPACE),
-            |standing| standing.directory.clone(),
-        ),
-        command_limit: job.command_limit,
-        jobs: context.jobs(),
-        stop: &stop,
-        port: None,
-        program: None,
-    };
-    let right = opened.run.right();
-    let (ledger, mut session) = ready.attach(&place, opened.run)?;
-    let clock = Clock::start(ledger, Arc::clone(&steering), limits, standing.as_ref())
-        .map_err(agent::Error::from)?;
+        limits,
+        said,
+        steering,
+        right,
+        mut session,
+        clock,
+    } = job.start(context, &ready)?;
     let over = AtomicBool::new(false);
     let worked = std::thread::scope(|scope| {
         scope.spawn(|| follow(context, &directory, (&steering, &right), said, &over));
@@ -489,7 +440,7 @@ fn attend(
             let limit = Duration::from_secs(job.command_limit);
             let mut counter = Counter::open(&mut session, limit, clock, standing.as_ref())?;
             for client in &clients {
-                counter.client(&client.name, &client.version, job.transport)?;
+                counter.client(&client.name, &client.version, service.transport)?;
             }
             let mut first = Some(first);
             loop {
@@ -499,7 +450,7 @@ fn attend(
                 let next = first.take().map_or_else(|| orders.recv_timeout(LOOK), Ok);
                 match next {
                     Ok(Order::Client(client)) => {
-                        counter.client(&client.name, &client.version, job.transport)?;
+                        counter.client(&client.name, &client.version, service.transport)?;
                     }
                     Ok(Order::Call(call, answer)) => {
                         let told = counter.call(&call.name, &call.arguments, &call.cancelled)?;

@@ -5,18 +5,21 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agent::Standing;
-use agent::event::{Agent, Event, FORMAT, Recorder};
-use run::{Header, Known, OpenedRun, Run};
+use agent::event::{Agent, Budget, Event, FORMAT, Recorder};
+use agent::scaffold::Steering;
+use agent::{Clock, Session, Standing};
+use run::{Control, Header, Known, OpenedRun, Right, Run};
 
 use crate::args::LimitArgs;
-use crate::attempt::restore;
+use crate::attempt::{new_limits, restore};
 use crate::context::Context;
 use crate::exit::{self, Failure};
-use crate::ready::{MEMORY, Ready};
+use crate::ready::{MEMORY, Place, Ready};
+use crate::run::obey;
 use crate::terminal;
 
 /// How often it is looked whether scoring has ended.
@@ -24,19 +27,139 @@ const LOOK: Duration = Duration::from_millis(50);
 /// What scoring prints, in the run's directory.
 const SCORE_LOG: &str = "score.log";
 
-/// An attempt, open.
-pub(crate) struct Attempt {
+/// Seconds that one command may take, where nothing is said.
+pub(crate) const COMMAND_LIMIT: u64 = 3600;
+
+/// What somebody is to work on, and under which terms.
+#[derive(Clone)]
+pub(crate) struct Job {
+    /// Task, written target/language.
+    pub(crate) task: String,
+    /// The run's directory, when it has begun before.
+    pub(crate) again: Option<PathBuf>,
+    /// A root filesystem of the user's own, in place of the language's.
+    pub(crate) rootfs: Option<PathBuf>,
+    pub(crate) agent: Agent,
+    /// Who a person is, as they say themselves.
+    pub(crate) who: Option<String>,
+    /// Seconds that one command may take.
+    pub(crate) command_limit: u64,
+    pub(crate) limits: LimitArgs,
+}
+
+/// Somebody at work on an attempt: its sandbox is open, and its time runs.
+pub(crate) struct Work {
     pub(crate) id: String,
     pub(crate) directory: PathBuf,
-    pub(crate) opened: OpenedRun,
-    /// Where it stands, if it has begun before.
+    /// Where the attempt stood, if it has begun before.
     pub(crate) standing: Option<Standing>,
+    pub(crate) limits: Budget,
+    /// What has been ordered from elsewhere so far.
+    pub(crate) said: Control,
+    pub(crate) steering: Arc<Steering>,
+    pub(crate) right: Right,
+    pub(crate) session: Session,
+    pub(crate) clock: Clock,
+}
+
+/// An attempt, open.
+struct Attempt {
+    id: String,
+    directory: PathBuf,
+    opened: OpenedRun,
+    standing: Option<Standing>,
 }
 
 /// What the first event of an attempt says.
 pub(crate) struct Beginning {
     pub(crate) agent: Agent,
     pub(crate) options: BTreeMap<String, String>,
+}
+
+impl Job {
+    /// The job of going on with a run. `None` when somebody else than `agent` has worked on it.
+    pub(crate) fn again(
+        directory: &Path,
+        agent: Agent,
+        limits: LimitArgs,
+    ) -> Result<Option<Self>, Failure> {
+        let begun = beginning(directory)?;
+        if begun.agent != agent {
+            return Ok(None);
+        }
+        let limit = begun.options.get("command-limit");
+        Ok(Some(Job {
+            task: Header::read(directory)?.task,
+            again: Some(directory.to_owned()),
+            rootfs: begun.options.get("rootfs").map(PathBuf::from),
+            agent,
+            who: None,
+            command_limit: limit
+                .and_then(|limit| limit.parse().ok())
+                .unwrap_or(COMMAND_LIMIT),
+            limits,
+        }))
+    }
+
+    /// What is on record of it, so that it can be taken up again.
+    fn options(&self) -> BTreeMap<String, String> {
+        let rootfs = self.rootfs.as_ref().map(|dir| dir.display().to_string());
+        [
+            ("command-limit", Some(self.command_limit.to_string())),
+            ("rootfs", rootfs),
+            ("who", self.who.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+    }
+
+    /// Begins the attempt or takes it up again, opens its sandbox and starts its clock.
+    pub(crate) fn start(&self, context: &Context, ready: &Ready) -> Result<Work, Failure> {
+        let Attempt {
+            id,
+            directory,
+            opened,
+            standing,
+        } = match &self.again {
+            Some(directory) => take_up(context, ready, directory)?,
+            None => begin(context, ready, self)?,
+        };
+        let held = standing.as_ref().and_then(|standing| standing.limits);
+        let limits = new_limits(&directory, held.unwrap_or_default(), &self.limits)?;
+        let said = Control::read(&directory)?;
+        let steering = Arc::new(Steering::default());
+        obey(&steering, said);
+        let stop = steering.stop_flag();
+        let place = Place {
+            directory: &directory,
+            number: standing.as_ref().map_or(0, |standing| standing.number),
+            cwd: standing.as_ref().map_or_else(
+                || PathBuf::from(agent::WORKSPACE),
+                |standing| standing.directory.clone(),
+            ),
+            command_limit: self.command_limit,
+            jobs: context.jobs(),
+            stop: &stop,
+            port: None,
+            program: None,
+        };
+        let right = opened.run.right();
+        let (ledger, session) = ready.attach(&place, opened.run)?;
+        let clock = Clock::start(ledger, Arc::clone(&steering), limits, standing.as_ref())
+            .map_err(agent::Error::from)?;
+        Ok(Work {
+            id,
+            directory,
+            standing,
+            limits,
+            said,
+            steering,
+            right,
+            session,
+            clock,
+        })
+    }
 }
 
 /// Who works on a run, and how it was begun.
@@ -52,13 +175,7 @@ pub(crate) fn beginning(directory: &Path) -> Result<Beginning, Failure> {
     )))
 }
 
-/// Begins an attempt.
-pub(crate) fn begin(
-    context: &Context,
-    ready: &Ready,
-    command_limit: u64,
-    beginning: Beginning,
-) -> Result<Attempt, Failure> {
+fn begin(context: &Context, ready: &Ready, job: &Job) -> Result<Attempt, Failure> {
     let task = ready.task();
     let digests = ready.digests(context)?;
     let header = Header::new(&task, env!("CARGO_PKG_VERSION"), digests.clone())?;
@@ -75,7 +192,7 @@ pub(crate) fn begin(
     let start = Event::Start {
         format: FORMAT,
         task,
-        agent: beginning.agent,
+        agent: job.agent,
         versions: [(
             "mirrorcode".to_owned(),
             env!("CARGO_PKG_VERSION").to_owned(),
@@ -83,11 +200,11 @@ pub(crate) fn begin(
         .into(),
         digests,
         limits: [
-            ("command-wall-seconds".to_owned(), command_limit),
+            ("command-wall-seconds".to_owned(), job.command_limit),
             ("memory-mib".to_owned(), MEMORY >> 20),
         ]
         .into(),
-        options: beginning.options,
+        options: job.options(),
     };
     recorder.record(start).map_err(agent::Error::from)?;
     drop(recorder);
@@ -102,12 +219,7 @@ pub(crate) fn begin(
     })
 }
 
-/// Takes an attempt up again.
-pub(crate) fn take_up(
-    context: &Context,
-    ready: &Ready,
-    directory: &Path,
-) -> Result<Attempt, Failure> {
+fn take_up(context: &Context, ready: &Ready, directory: &Path) -> Result<Attempt, Failure> {
     let known = ready.assemble(context, directory)?;
     let mut opened = Run::open(directory, known, run::Limits::WORKSPACE)?;
     if let Some(torn) = &opened.recovered {

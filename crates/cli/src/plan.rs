@@ -208,10 +208,10 @@ pub(crate) fn limits(held: Budget, args: &LimitArgs) -> Budget {
     Budget {
         tokens: args.token_limit.or(held.tokens),
         microdollars: args.cost_limit.or(held.microdollars),
-        wall_seconds: args.time_limit.or(held.wall_seconds),
-        active_seconds: args.active_limit.or(held.active_seconds),
-        turns: args.turn_limit.or(held.turns),
-        tool_seconds: args.tool_limit.or(held.tool_seconds),
+        wall_seconds: args.clock.time_limit.or(held.wall_seconds),
+        active_seconds: args.clock.active_limit.or(held.active_seconds),
+        turns: args.clock.turn_limit.or(held.turns),
+        tool_seconds: args.clock.tool_limit.or(held.tool_seconds),
     }
 }
 

@@ -1,28 +1,22 @@
 //! `mirrorcode shell`: a person at work in the agent's sandbox, by the same rules and limits, timed and recorded.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use agent::event::{Agent, Ending};
-use agent::scaffold::{Finish, Steering};
+use agent::scaffold::Finish;
 use agent::{Cast, Clock, Line, Request, Session, Terminal};
-use run::Control;
 
 use crate::args::{LimitArgs, ShellArgs};
-use crate::attempt::new_limits;
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
-use crate::outside::{self, Attempt, Beginning};
-use crate::ready::{self, Place};
-use crate::run::{follow, obey, reason};
+use crate::outside::{self, COMMAND_LIMIT, Job, Work};
+use crate::ready;
+use crate::run::{follow, reason};
 use crate::{plan, terminal};
 
-/// Seconds that one command may take, where nothing is said.
-const COMMAND_LIMIT: u64 = 3600;
 /// How often it is looked whether the time is over while nothing is typed.
 const LOOK: Duration = Duration::from_millis(200);
 /// Where recordings of the terminal are, in the run's directory.
@@ -38,15 +32,8 @@ const WELCOME: &str = "\
   exit                          leave; `mirrorcode resume RUN` goes on
 ";
 
-/// A run, to be begun or to be taken up.
-struct Job<'a> {
-    task: String,
-    /// The run's directory, when it has begun before.
-    again: Option<PathBuf>,
-    rootfs: Option<PathBuf>,
-    who: Option<String>,
-    command_limit: u64,
-    limits: LimitArgs,
+/// How somebody works on a run.
+struct Manner<'a> {
     /// Commands, instead of what is typed.
     commands: &'a [String],
     recorded: bool,
@@ -61,12 +48,10 @@ pub(crate) fn run(context: &Context, arguments: &ShellArgs) -> Answer {
             task: arguments.task.clone().unwrap_or_default(),
             again: None,
             rootfs: None,
+            agent: Agent::Person,
             who: arguments.who.clone(),
             command_limit: COMMAND_LIMIT,
             limits,
-            commands: &[],
-            recorded: true,
-            score: false,
         },
     };
     let rootfs = match &arguments.rootfs {
@@ -76,79 +61,50 @@ pub(crate) fn run(context: &Context, arguments: &ShellArgs) -> Answer {
     let job = Job {
         rootfs,
         command_limit: arguments.command_limit.unwrap_or(job.command_limit),
+        ..job
+    };
+    let manner = Manner {
         commands: &arguments.commands,
         recorded: !arguments.no_recording,
         score: arguments.score,
-        ..job
     };
-    work(context, &job)
+    work(context, &job, &manner)
 }
 
 /// Goes on with a run.
 pub(crate) fn resume(context: &Context, directory: &Path, limits: &LimitArgs) -> Answer {
     outside::check_limits(limits)?;
-    work(context, &again(directory, limits.clone())?)
-}
-
-/// The job of going on with a run.
-fn again<'a>(directory: &Path, limits: LimitArgs) -> Result<Job<'a>, Failure> {
-    let begun = outside::beginning(directory)?;
-    if begun.agent != Agent::Person {
-        return Err(Failure::usage(format!(
-            "{}: no person has worked on this run; `mirrorcode resume` goes on with it",
-            directory.display()
-        )));
-    }
-    let limit = begun.options.get("command-limit");
-    Ok(Job {
-        task: run::Header::read(directory)?.task,
-        again: Some(directory.to_owned()),
-        rootfs: begun.options.get("rootfs").map(PathBuf::from),
-        who: None,
-        command_limit: limit
-            .and_then(|limit| limit.parse().ok())
-            .unwrap_or(COMMAND_LIMIT),
-        limits,
+    let manner = Manner {
         commands: &[],
         recorded: true,
         score: false,
+    };
+    work(context, &again(directory, limits.clone())?, &manner)
+}
+
+/// The job of going on with a run.
+fn again(directory: &Path, limits: LimitArgs) -> Result<Job, Failure> {
+    Job::again(directory, Agent::Person, limits)?.ok_or_else(|| {
+        Failure::usage(format!(
+            "{}: no person has worked on this run; `mirrorcode resume` goes on with it",
+            directory.display()
+        ))
     })
 }
 
-fn work(context: &Context, job: &Job<'_>) -> Answer {
+fn work(context: &Context, job: &Job, manner: &Manner<'_>) -> Answer {
     let ready = ready::prepare(context, &job.task, job.rootfs.as_deref(), &[])?;
-    let Attempt {
+    let Work {
         id,
         directory,
-        opened,
-        standing,
-    } = match &job.again {
-        Some(directory) => outside::take_up(context, &ready, directory)?,
-        None => outside::begin(context, &ready, job.command_limit, beginning(job))?,
-    };
-    let held = standing.as_ref().and_then(|standing| standing.limits);
-    let limits = new_limits(&directory, held.unwrap_or_default(), &job.limits)?;
-    let said = Control::read(&directory)?;
-    let steering = Arc::new(Steering::default());
-    obey(&steering, said);
-    let stop = steering.stop_flag();
-    let place = Place {
-        directory: &directory,
-        number: standing.as_ref().map_or(0, |standing| standing.number),
-        cwd: standing.as_ref().map_or_else(
-            || PathBuf::from(agent::WORKSPACE),
-            |standing| standing.directory.clone(),
-        ),
-        command_limit: job.command_limit,
-        jobs: context.jobs(),
-        stop: &stop,
-        port: None,
-        program: None,
-    };
-    let right = opened.run.right();
-    let (ledger, mut session) = ready.attach(&place, opened.run)?;
-    let clock = Clock::start(ledger, Arc::clone(&steering), limits, standing.as_ref())
-        .map_err(agent::Error::from)?;
+        limits,
+        said,
+        steering,
+        right,
+        mut session,
+        clock,
+        ..
+    } = job.start(context, &ready)?;
     let words = plan::words(&limits).replace(" answers\n", " commands\n");
     let over = AtomicBool::new(false);
     let worked = std::thread::scope(|scope| {
@@ -159,15 +115,15 @@ fn work(context: &Context, job: &Job<'_>) -> Answer {
             last: 0,
         };
         let worked = (|| {
-            if !job.commands.is_empty() {
-                for command in job.commands {
+            if !manner.commands.is_empty() {
+                for command in manner.commands {
                     if desk.is_over()? {
                         break;
                     }
                     desk.once(command)?;
                 }
             } else if let Some(mut terminal) = Terminal::of_this_process() {
-                if job.recorded {
+                if manner.recorded {
                     terminal.record(recording(&directory, &job.task)?);
                 }
                 desk.converse(&mut terminal, &words)?;
@@ -206,29 +162,12 @@ fn work(context: &Context, job: &Job<'_>) -> Answer {
                 "interrupted; what was done is recorded, and `mirrorcode shell --resume {id}` goes on from it"
             ),
         )),
-        Finish::Submitted | Finish::Budget(_) if job.score => outside::scored(
+        Finish::Submitted | Finish::Budget(_) if manner.score => outside::scored(
             outside::score_apart(context, &job.task, &directory)?,
             &directory,
             &context.interrupted,
         ),
         _ => Ok(last),
-    }
-}
-
-fn beginning(job: &Job<'_>) -> Beginning {
-    let rootfs = job.rootfs.as_ref().map(|dir| dir.display().to_string());
-    let options = [
-        ("command-limit", Some(job.command_limit.to_string())),
-        ("rootfs", rootfs),
-        ("who", job.who.clone()),
-    ];
-    let options: BTreeMap<String, String> = options
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect();
-    Beginning {
-        agent: Agent::Person,
-        options,
     }
 }
 
