@@ -24,6 +24,30 @@ pub struct Reply {
     pub attempts: Attempts,
 }
 
+impl Reply {
+    /// A reply at its first attempt. Where the server does not say what it took, `usage` is `None`, and the attempt counts as
+    /// one whose cost is unknown.
+    pub(crate) fn first(
+        blocks: Vec<Block>,
+        stop: Stop,
+        usage: Option<Usage>,
+        model: String,
+        id: String,
+    ) -> Self {
+        Reply {
+            blocks,
+            stop,
+            usage: usage.unwrap_or_default(),
+            model,
+            id,
+            attempts: Attempts {
+                unknown: u32::from(usage.is_none()),
+                ..Attempts::default()
+            },
+        }
+    }
+}
+
 /// Why a model stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

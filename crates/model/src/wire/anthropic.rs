@@ -452,24 +452,22 @@ impl Reader for Answer {
             return Err(cut_off());
         }
         let blocks: Result<Vec<Block>, Failure> = self.blocks.iter().map(Partial::block).collect();
-        let mut reply = Reply {
-            blocks: blocks?,
-            stop: match stop.as_str() {
-                "end_turn" | "stop_sequence" => Stop::End,
-                "tool_use" => Stop::ToolUse,
-                "max_tokens" => Stop::MaxTokens,
-                "model_context_window_exceeded" => Stop::ContextFull,
-                "refusal" => Stop::Refused,
-                "pause_turn" => Stop::Paused,
-                _ => Stop::Other(stop),
-            },
-            usage: self.usage,
-            model: std::mem::take(&mut self.model),
-            id: std::mem::take(&mut self.id),
-            attempts: Default::default(),
+        let stop = match stop.as_str() {
+            "end_turn" | "stop_sequence" => Stop::End,
+            "tool_use" => Stop::ToolUse,
+            "max_tokens" => Stop::MaxTokens,
+            "model_context_window_exceeded" => Stop::ContextFull,
+            "refusal" => Stop::Refused,
+            "pause_turn" => Stop::Paused,
+            _ => Stop::Other(stop),
         };
-        reply.attempts.unknown = u32::from(self.usage == Usage::default());
-        Ok(reply)
+        Ok(Reply::first(
+            blocks?,
+            stop,
+            (self.usage != Usage::default()).then_some(self.usage),
+            std::mem::take(&mut self.model),
+            std::mem::take(&mut self.id),
+        ))
     }
 }
 

@@ -362,16 +362,13 @@ impl Reader for Answer {
             "stop" | "tool_calls" | "function_call" => Stop::End,
             _ => Stop::Other(finish),
         };
-        let mut reply = Reply {
+        Ok(Reply::first(
             blocks,
             stop,
-            usage: self.usage(),
-            model: std::mem::take(&mut self.model),
-            id: std::mem::take(&mut self.id),
-            attempts: Default::default(),
-        };
-        reply.attempts.unknown = u32::from(self.usage.is_none());
-        Ok(reply)
+            self.usage,
+            std::mem::take(&mut self.model),
+            std::mem::take(&mut self.id),
+        ))
     }
 }
 

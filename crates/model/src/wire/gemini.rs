@@ -383,16 +383,13 @@ impl Reader for Answer {
             }
             _ => Stop::Other(finish),
         };
-        let mut reply = Reply {
-            blocks: std::mem::take(&mut self.blocks),
+        Ok(Reply::first(
+            std::mem::take(&mut self.blocks),
             stop,
-            usage: self.usage(),
-            model: std::mem::take(&mut self.model),
-            id: std::mem::take(&mut self.id),
-            attempts: Default::default(),
-        };
-        reply.attempts.unknown = u32::from(self.usage.is_none());
-        Ok(reply)
+            self.usage,
+            std::mem::take(&mut self.model),
+            std::mem::take(&mut self.id),
+        ))
     }
 }
 

@@ -329,16 +329,13 @@ impl Reader for Answer {
 
     fn reply(&mut self) -> Result<Reply, Failure> {
         let stop = self.stop.take().ok_or_else(cut_off)?;
-        let mut reply = Reply {
-            blocks: std::mem::take(&mut self.blocks),
+        Ok(Reply::first(
+            std::mem::take(&mut self.blocks),
             stop,
-            usage: self.usage(),
-            model: std::mem::take(&mut self.model),
-            id: std::mem::take(&mut self.id),
-            attempts: Default::default(),
-        };
-        reply.attempts.unknown = u32::from(self.usage.is_none());
-        Ok(reply)
+            self.usage,
+            std::mem::take(&mut self.model),
+            std::mem::take(&mut self.id),
+        ))
     }
 }
 
