@@ -285,10 +285,10 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "uprobes",
             "a probe on a library's code, for every process that runs it",
             python!(
-                "try: kind = int(open('/sys/bus/event_source/devices/uprobe/type').read())\nexcept OSError: kind = 7\npath = ctypes.create_string_buffer([l.split()[-1] for l in open('/proc/self/maps') if 'libc.so' in l][0].encode())\nattr = ctypes.create_string_buffer(128); struct.pack_into('IIQ', attr, 0, kind, 112, 0); struct.pack_into('QQ', attr, 56, ctypes.addressof(path), 0x1000)\nwon(call(298, attr, os.getpid(), -1, -1, 0) == 0 or os.access('/sys/kernel/tracing/uprobe_events', os.W_OK) or os.access('/sys/kernel/debug/tracing/uprobe_events', os.W_OK))"
+                "try: kind = int(open('/sys/bus/event_source/devices/uprobe/type').read())\nexcept OSError: kind = 7\nat = ctypes.cast(libc.getpid, ctypes.c_void_p).value\nfor l in open('/proc/self/maps'):\n    f = l.split(); low, high = (int(x, 16) for x in f[0].split('-'))\n    if low <= at < high: path, place = ctypes.create_string_buffer(f[-1].encode()), at - low + int(f[2], 16)\nattr = ctypes.create_string_buffer(128); struct.pack_into('IIQ', attr, 0, kind, 112, 0); struct.pack_into('QQ', attr, 56, ctypes.addressof(path), place)\nwon(call(298, attr, os.getpid(), -1, -1, 0) == 0 or os.access('/sys/kernel/tracing/uprobe_events', os.W_OK) or os.access('/sys/kernel/debug/tracing/uprobe_events', os.W_OK))"
             ),
             CALLS,
-            Twin::No("not every kernel is built with them"),
+            Twin::RootWhere("/sys/bus/event_source/devices/uprobe/type"),
         ),
         act(
             "clock",

@@ -197,9 +197,10 @@ impl Lab {
                 won: act(!matches!(twin, Twin::No(_))),
                 text: String::new(),
             },
-            (Act::Agent(script), Twin::Bare | Twin::Root | Twin::Container) => {
-                self.outside(target_of(script), twin, "/bin/bash", &[script])
-            }
+            (
+                Act::Agent(script),
+                Twin::Bare | Twin::Root | Twin::RootWhere(_) | Twin::Container,
+            ) => self.outside(target_of(script), twin, "/bin/bash", &[script]),
             (Act::Agent(script), twin) => self.agent(&[script], twin),
             (Act::Commands(scripts), Twin::Bare) => {
                 let directory = tempfile::tempdir().unwrap();
@@ -212,9 +213,10 @@ impl Lab {
                 judge(outside.command(&[&head, *scripts].concat()))
             }
             (Act::Commands(scripts), twin) => self.agent(scripts, twin),
-            (Act::Cases(programs), Twin::Bare | Twin::Root | Twin::Container) => {
-                self.outside("jq_simple", twin, "/usr/bin/python3", programs)
-            }
+            (
+                Act::Cases(programs),
+                Twin::Bare | Twin::Root | Twin::RootWhere(_) | Twin::Container,
+            ) => self.outside("jq_simple", twin, "/usr/bin/python3", programs),
             (Act::Cases(programs), twin) => self.cases(programs, twin),
             (Act::Build(source), twin) => self.build(&[("main.c", source, false)], twin),
             (Act::BuildScript(script), twin) => {

@@ -136,17 +136,13 @@ pub(crate) fn attacks() -> Vec<Attack> {
             ),
             "the wall-time limit; a finished reference gives its place back before its output is taken",
         ),
-        attack(
-            BY,
-            (
-                "stolen-room",
-                "fills the pipe between the broker's look and its write",
-                "the broker writes through an open file of its own, without waiting",
+        act(
+            "stolen-room",
+            "fills the pipe between the broker's look and its write",
+            python!(
+                "r, w = os.pipe(); fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, 4096)\nfcntl.fcntl(r, fcntl.F_SETFL, os.O_NONBLOCK)\nw2 = os.open('/proc/self/fd/%d' % w, os.O_WRONLY | os.O_NONBLOCK)\nstop = time.time() + 2\ns = start([b'jq', b'-n', b'range(1000000000)'], [null, w, null])\nwhile time.time() < stop:\n    try: os.read(r, 4096)\n    except OSError: pass\n    try: os.write(w2, b'x' * 4096)\n    except OSError: pass\ns.close(); won(not works())"
             ),
-            Act::Agent(python!(
-                "r, w = os.pipe(); fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, 4096)\nfcntl.fcntl(r, fcntl.F_SETFL, os.O_NONBLOCK)\nw2 = os.open('/proc/self/fd/%d' % w, os.O_WRONLY | os.O_NONBLOCK)\nstop = time.time() + 2\ns = start([b'jq', b'-n', b'range(100000)'], [null, w, null])\nwhile time.time() < stop:\n    try: os.read(r, 4096)\n    except OSError: pass\n    try: os.write(w2, b'x' * 4096)\n    except OSError: pass\ns.close(); won(not works())"
-            )),
-            Twin::No("a race, which even the naive broker does not lose each time"),
+            "the broker writes through an open file of its own, without waiting",
         ),
         act(
             "directory-tricks",

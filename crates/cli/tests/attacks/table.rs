@@ -54,6 +54,8 @@ pub(crate) enum Twin {
     Bare,
     /// Outside any sandbox, where only root wins.
     Root,
+    /// The same, on kernels that have this file.
+    RootWhere(&'static str),
     /// Outside any sandbox, in namespaces of its own, so that nothing is left and nothing of the machine is
     /// hurt: process 1 is an ordinary shell of the same user, and another process stands in for the harness.
     Container,
@@ -78,6 +80,9 @@ impl Twin {
             Twin::Roomy => "twice the memory",
             Twin::Bare => "outside the sandbox",
             Twin::Root => "outside the sandbox, as root",
+            Twin::RootWhere(file) => {
+                return format!("outside the sandbox, as root, where there is `{file}`");
+            }
             Twin::Container => "outside the sandbox, beside an ordinary process 1",
             Twin::Spec(what, _) | Twin::Host(what) => what,
         }
