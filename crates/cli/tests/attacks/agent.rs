@@ -268,7 +268,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         act(
             "memory-flood",
             "memory that counts for no process: files in memory and pipes",
-            "head -c 60M /dev/zero >/dev/shm/mirrorcode; python3 -c 'a = [bytearray(1 << 20) for _ in range(1200)]' 2>/dev/null && echo WON; rm -f /dev/shm/mirrorcode; :",
+            "head -c 60M /dev/zero >/dev/shm/mirrorcode-attack; python3 -c 'a = [bytearray(1 << 20) for _ in range(1200)]' 2>/dev/null && echo WON; rm -f /dev/shm/mirrorcode-attack; :",
             "a control group; the kernel ends commands before their keeper",
             Twin::Roomy,
         ),

@@ -76,7 +76,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         script(
             "build-writes-out",
             "a build script that writes to absolute paths: the image, the harness's directories, other submissions",
-            "for d in /usr/bin /etc /var/tmp /root /home /runs /oracle /; do f=$d/mirrorcode-built; (echo >$f) 2>/dev/null && echo WON $f && rm -f $f; done; link \"$@\"",
+            "for d in /usr/bin /etc /var/tmp /root /home /runs /oracle /; do f=$d/mirrorcode-attack-built; (echo >$f) 2>/dev/null && echo WON $f && rm -f $f; done; link \"$@\"",
             "a read-only root, the source and a scratch directory; all of it is gone after the build",
         ),
         script(

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 /// Longest wait for processes that have been told to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is in the name of everything that an attack makes outside of its workspace.
+const ATTACK: &str = "mirrorcode-attack";
 /// How a fact begins that says only that a file is there.
 const NAME: &str = "there is ";
 
@@ -79,9 +81,9 @@ impl Fingerprint {
         }
         let places = ["/etc", "/usr/bin", "/"].into_iter().flat_map(names);
         facts.extend(places.map(|path| format!("{NAME}{path}")));
-        // What other programs make there meanwhile is their own; attacks and sandboxes name theirs.
+        // What other programs make there meanwhile is their own.
         for shared in ["/dev/shm", "/dev/mqueue", "/var/tmp"] {
-            facts.extend(names(shared).filter(|path| path.contains("mirrorcode")));
+            facts.extend(names(shared).filter(|path| path.contains(ATTACK)));
         }
         for file in ["shm", "msg", "sem"].map(|kind| format!("/proc/sysvipc/{kind}")) {
             let text = fs::read_to_string(&file).unwrap_or_default();
@@ -120,7 +122,7 @@ impl Fingerprint {
             wrong.extend(gone.map(|line| format!("before: {line}")));
             // A package may be installed meanwhile; attacks name what they make.
             let new = now.0.difference(&self.0);
-            let new = new.filter(|line| !line.starts_with(NAME) || line.contains("mirrorcode"));
+            let new = new.filter(|line| !line.starts_with(NAME) || line.contains(ATTACK));
             wrong.extend(new.map(|line| format!("after: {line}")));
             if wrong.is_empty() || Instant::now() > deadline {
                 return wrong;

@@ -354,7 +354,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "write-verdict",
             "writes where verdicts, runs and caches stand",
             &[p!(
-                "for d in ('/var/tmp', '/root', '/home', '/runs', '/var/cache', '/dev/shm', '/'):\n    f = d + '/mirrorcode-verdict.json'\n    try: open(f, 'w'); won(True); os.unlink(f)\n    except OSError: pass"
+                "for d in ('/var/tmp', '/root', '/home', '/runs', '/var/cache', '/dev/shm', '/'):\n    f = d + '/mirrorcode-attack-verdict.json'\n    try: open(f, 'w'); won(True); os.unlink(f)\n    except OSError: pass"
             )],
             "the verdict is written outside; two empty directories are all that a case can write to",
             Twin::Bare,
