@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-slurm test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results fuzz bench setup lint clean
+.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-slurm test-sync test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results fuzz bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -63,6 +63,14 @@ test-slurm: PACKAGES += $(SLURM_PACKAGES)
 test-slurm: setup
 	$(CARGO) build --release --quiet --bin mirrorcode
 	sh tests/slurm/run.sh target/release/mirrorcode
+
+# Runs to an S3-compatible server that others wrote (moto) and back: killed at random instants, a server that fails, a damaged
+# object. Installs moto into ~/.cache/mirrorcode-sync once, about 320 MB, needs the package mirror. RUNS, KILLS and SEED.
+test-sync: PACKAGES += python3-venv python3-pip
+test-sync: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	$(CARGO) build --release --quiet -p report --example campaign_runs
+	sh tests/sync/run.sh target/release/mirrorcode target/release/examples/campaign_runs
 
 # The sandbox under control groups version 2, in a virtual machine with a Debian system: two to six minutes.
 test-cgroup2: PACKAGES += qemu-system-x86 genext2fs

@@ -115,6 +115,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// List runs, or show one
     Runs(RunsArgs),
+    /// Copy finished runs, or images, to object storage and back
+    Sync(SyncArgs),
     /// Run many tasks, models and attempts from one file, here or on a cluster
     #[command(subcommand)]
     Campaign(crate::campaign::CampaignCommand),
@@ -581,6 +583,38 @@ pub(crate) struct ScoreArgs {
     /// Print the verdict as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SyncArgs {
+    /// What is copied, and last, where to; one of both is a store, `s3://BUCKET/PREFIX` or `file:///DIR`. To a store: runs,
+    /// each by id or directory, directories of runs, campaigns [default: all in --runs]. From a store: to a directory
+    #[arg(required = true, value_name = "PLACE")]
+    pub(crate) places: Vec<String>,
+    /// Copy images instead of runs: those of the cache, or of a directory like it
+    #[arg(long)]
+    pub(crate) images: bool,
+    /// Only those whose id is this; `*` stands for any text. May be given again
+    #[arg(long, value_name = "ID")]
+    pub(crate) only: Vec<String>,
+    /// Say what would be copied, and copy nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON Lines
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Address of an S3-compatible server [default: AWS_ENDPOINT_URL, or Amazon's]
+    #[arg(long, value_name = "URL", help_heading = "Store")]
+    pub(crate) endpoint: Option<String>,
+    /// Region of the bucket [default: AWS_REGION, or us-east-1]
+    #[arg(long, value_name = "NAME", help_heading = "Store")]
+    pub(crate) region: Option<String>,
+    /// File with keys, as Amazon's tools write it [default: the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY]
+    #[arg(long, value_name = "FILE", help_heading = "Store")]
+    pub(crate) credentials: Option<PathBuf>,
+    /// How long requests are repeated that the service fails [default: 2m]
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Store")]
+    pub(crate) patience: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -104,7 +104,7 @@ impl From<campaign::Error> for Failure {
 }
 
 /// The plan of a campaign that is named by its file, or by its name.
-fn plan_of(context: &Context, campaign: &Path) -> Result<Plan, Failure> {
+pub(crate) fn plan_of(context: &Context, campaign: &Path) -> Result<Plan, Failure> {
     if campaign.extension().is_some_and(|ending| ending == "toml") {
         return planned(context, campaign).map(|(_, plan)| plan);
     }

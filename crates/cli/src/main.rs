@@ -31,6 +31,7 @@ mod sealed;
 mod shell;
 mod site;
 mod strength;
+mod sync;
 mod target;
 mod task;
 mod terminal;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         Command::Score(arguments) => score::run(&context, &arguments),
         Command::Replay(arguments) => replay::run(&context, &arguments),
         Command::Runs(arguments) => runs::run(&context, &arguments),
+        Command::Sync(arguments) => sync::run(&context, &arguments),
         Command::Campaign(command) => campaign::run(&context, &command),
     })
 }

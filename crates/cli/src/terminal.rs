@@ -93,6 +93,16 @@ impl Progress {
         self.bar.set_message(text.to_owned());
     }
 
+    /// How far a part of the work is, on a terminal alone.
+    pub(crate) fn detail(&mut self, text: &str) {
+        self.bar.set_message(text.to_owned());
+    }
+
+    /// Prints a line above the bar.
+    pub(crate) fn above(&self, text: &str) {
+        self.bar.suspend(|| line(text));
+    }
+
     /// How much of the work is done. In a log, a line for each tenth.
     pub(crate) fn count(&mut self, what: &str, done: u64, total: u64) {
         self.bar.set_message(format!("{what} {done}/{total}"));

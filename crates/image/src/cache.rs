@@ -271,7 +271,7 @@ impl Cache {
             .ok_or_else(|| Error::NoSuchImage(digest.to_owned()).into())
     }
 
-    fn find(&self, digest: &str) -> Result<Option<Image>> {
+    pub(crate) fn find(&self, digest: &str) -> Result<Option<Image>> {
         let dir = self.images().join(digest);
         if Manifest::read(&dir)?.is_none() {
             return Ok(None);
@@ -281,7 +281,7 @@ impl Cache {
         Ok(Manifest::read(&dir)?.map(|manifest| manifest.into_image(&dir, in_use)))
     }
 
-    fn images(&self) -> PathBuf {
+    pub(crate) fn images(&self) -> PathBuf {
         self.dir.join(IMAGES)
     }
 

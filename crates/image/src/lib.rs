@@ -13,6 +13,7 @@
 
 mod builder;
 mod cache;
+mod carry;
 mod child;
 mod diagnose;
 mod digest;
@@ -38,6 +39,7 @@ mod unpack;
 mod without;
 
 pub use cache::{Cache, CachedImage};
+pub use carry::Held;
 pub use error::{Error, Result};
 pub use image::Image;
 pub use install::Installed;
