@@ -27,6 +27,7 @@ mod results;
 mod run;
 mod runs;
 mod score;
+mod screen;
 mod sealed;
 mod shell;
 mod site;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => site::run(&context, &arguments),
         Command::Export(arguments) => export::run(&context, &arguments),
         Command::Score(arguments) => score::run(&context, &arguments),
+        Command::Screen(arguments) => screen::run(&context, &arguments),
         Command::Replay(arguments) => replay::run(&context, &arguments),
         Command::Runs(arguments) => runs::run(&context, &arguments),
         Command::Campaign(command) => campaign::run(&context, &command),
