@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Build a submission, run every case, give the verdict
     Score(ScoreArgs),
+    /// Ask a model to recite references' source code, and test whether it knows them by heart
+    Screen(Box<crate::screen::ScreenArgs>),
     /// Run the commands of a recorded run again, and say where it differs
     Replay(ReplayArgs),
     /// List runs, or show one
@@ -510,6 +512,10 @@ pub(crate) struct ResultsArgs {
     /// Runs, each by id or directory, or directories that hold runs [default: all in --runs]
     #[arg(value_name = "RUN")]
     pub(crate) of: Vec<String>,
+    /// What `mirrorcode screen` found of a model, beside its solved rates: its `screen.json`. May be given again for
+    /// another model
+    #[arg(long, value_name = "FILE")]
+    pub(crate) screen: Vec<PathBuf>,
     /// Print all tables as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -529,6 +535,10 @@ pub(crate) struct ReportArgs {
     /// Directory for the site
     #[arg(short, long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// What `mirrorcode screen` found of a model, beside its solved rates: its `screen.json`. May be given again for
+    /// another model
+    #[arg(long, value_name = "FILE")]
+    pub(crate) screen: Vec<PathBuf>,
     /// Replace the site that is there
     #[arg(long)]
     pub(crate) force: bool,

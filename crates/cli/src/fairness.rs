@@ -56,6 +56,9 @@ pub(crate) fn run(context: &Context, name: &str, as_json: bool) -> Answer {
         ]);
     }
     terminal::print_table(&table);
+    for why in &found.recall {
+        terminal::line(&format!("\nrecall by construction: {why}"));
+    }
     let lonely = found
         .hidden
         .iter()

@@ -27,6 +27,7 @@ mod results;
 mod run;
 mod runs;
 mod score;
+mod screen;
 mod sealed;
 mod shell;
 mod site;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => site::run(&context, &arguments),
         Command::Export(arguments) => export::run(&context, &arguments),
         Command::Score(arguments) => score::run(&context, &arguments),
+        Command::Screen(arguments) => screen::run(&context, &arguments),
         Command::Replay(arguments) => replay::run(&context, &arguments),
         Command::Runs(arguments) => runs::run(&context, &arguments),
         Command::Sync(arguments) => sync::run(&context, &arguments),

@@ -71,7 +71,7 @@ pub(crate) fn open(
     }
 }
 
-fn key(plan: &Plan, name: &Name) -> Result<Option<Key>, Failure> {
+pub(crate) fn key(plan: &Plan, name: &Name) -> Result<Option<Key>, Failure> {
     match &plan.key_file {
         Some(file) => Key::read(Path::new(file)).map(Some),
         None => Key::from_environment(name),
@@ -79,7 +79,7 @@ fn key(plan: &Plan, name: &Name) -> Result<Option<Key>, Failure> {
     .map_err(Failure::usage)
 }
 
-fn price(plan: &Plan, name: &Name) -> Result<Result<Price, UnknownPrice>, Failure> {
+pub(crate) fn price(plan: &Plan, name: &Name) -> Result<Result<Price, UnknownPrice>, Failure> {
     let mut prices = Prices::built_in().map_err(Failure::machine)?;
     if let Some(file) = &plan.prices {
         let own = Prices::open(Path::new(file)).map_err(|error| Failure::usage(whole(&error)))?;
@@ -88,7 +88,7 @@ fn price(plan: &Plan, name: &Name) -> Result<Result<Price, UnknownPrice>, Failur
     Ok(prices.price(name).cloned())
 }
 
-fn not_connected(error: ConnectError) -> Failure {
+pub(crate) fn not_connected(error: ConnectError) -> Failure {
     match error {
         ConnectError::Machine { .. } => Failure::machine(error),
         error => Failure::usage(error),
@@ -157,7 +157,7 @@ fn provider(plan: &Plan, gate: Arc<dyn gate::Gate>) -> Result<Opened, Failure> {
     })
 }
 
-fn whole(error: &dyn std::error::Error) -> String {
+pub(crate) fn whole(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", whole(source)),
         None => error.to_string(),

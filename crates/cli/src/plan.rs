@@ -175,15 +175,19 @@ impl Plan {
         })
     }
 
-    /// What the scaffold needs of it.
-    /// `window` is how many tokens the model reads, where that is known.
-    pub(crate) fn options(&self, run: &str, system: String, window: Option<u64>) -> Options {
-        let thinking = match (self.thinking.as_str(), self.thinking.parse()) {
+    /// How much the model is to think.
+    pub(crate) fn thinking(&self) -> Thinking {
+        match (self.thinking.as_str(), self.thinking.parse()) {
             ("default", _) => Thinking::Default,
             ("off", _) => Thinking::Off,
             (_, Ok(tokens)) => Thinking::Tokens(tokens),
             (word, Err(_)) => Thinking::Effort(word.to_owned()),
-        };
+        }
+    }
+
+    /// What the scaffold needs of it.
+    /// `window` is how many tokens the model reads, where that is known.
+    pub(crate) fn options(&self, run: &str, system: String, window: Option<u64>) -> Options {
         Options {
             system,
             compaction: self.compaction,
@@ -194,7 +198,7 @@ impl Plan {
             }),
             settings: Settings {
                 max_output_tokens: self.max_output,
-                thinking,
+                thinking: self.thinking(),
                 cache_key: run.to_owned(),
                 cache_time: CacheTime::Minutes5,
                 extra: None,

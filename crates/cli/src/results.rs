@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use report::screen::Screen;
 use report::table::{Cell, Table};
 use report::{Catalog, Results, RunRow, TargetFacts};
 
@@ -18,7 +19,9 @@ use crate::terminal;
 pub(crate) fn run(context: &Context, arguments: &ResultsArgs) -> Answer {
     let directories = directories(context, &arguments.of)?;
     let catalog = catalog(context);
-    let results = Results::of(read(context, &directories, &catalog)?);
+    let screens = screens(&arguments.screen)?;
+    let rows = read(context, &directories, &catalog)?;
+    let results = Results::with_screens(rows, &screens, &catalog);
     if let Some(dir) = &arguments.csv {
         write(&results, dir, "csv", |table, out| table.write_csv(out))?;
     }
@@ -36,6 +39,26 @@ pub(crate) fn run(context: &Context, arguments: &ResultsArgs) -> Answer {
         terminal::note(&format!("note: {note}"));
     }
     Ok(exit::DONE)
+}
+
+/// What `mirrorcode screen` found, one model each.
+pub(crate) fn screens(files: &[PathBuf]) -> Result<Vec<Screen>, Failure> {
+    let mut screens: Vec<Screen> = Vec::new();
+    for file in files {
+        let wrong = |what: String| Failure::usage(format!("{}: {what}", file.display()));
+        let text = fs::read(file).map_err(|error| Failure::io(file, &error))?;
+        let value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        let screen = Screen::from_json(&value).map_err(wrong)?;
+        if screens.iter().any(|other| other.model == screen.model) {
+            return Err(wrong(format!(
+                "there is another screen of {}; screen all its targets into one directory, so that p-values are corrected \
+                 for all of them",
+                screen.model
+            )));
+        }
+        screens.push(screen);
+    }
+    Ok(screens)
 }
 
 /// The runs that are named: each by id or directory, or a directory that holds runs; without names, all.
@@ -257,6 +280,7 @@ fn show(results: &Results) {
             terminal::print_table(&table);
         }
     }
+    show_screens(&of("screen"), &of("memorization"));
     let attempts = of("attempts");
     let mut table = terminal::table(&["system", "k", "tasks", "pass@k", "95 %, other targets"]);
     for row in attempts.rows().filter(|row| row.text("by") == "all") {
@@ -278,6 +302,73 @@ fn show(results: &Results) {
         .unwrap_or_default();
     if !never.is_empty() {
         terminal::line(&format!("\nnever solved: {never}"));
+    }
+}
+
+fn show_screens(screens: &Reader<'_>, rates: &Reader<'_>) {
+    let mut table = terminal::table(&[
+        "model",
+        "target",
+        "size",
+        "similarity",
+        "baseline",
+        "p, corrected",
+        "screen",
+        "system",
+        "solved",
+        "runs",
+        "rate",
+        "95 %, same tasks",
+    ]);
+    for row in screens.rows() {
+        table.add_row([
+            row.text("model"),
+            row.text("target"),
+            row.text("size"),
+            row.real("similarity", 3),
+            row.real("baseline", 3),
+            row.real("p_corrected", 4),
+            match row.flag("flagged") {
+                Some(true) => "flagged".to_owned(),
+                Some(false) => "not flagged".to_owned(),
+                None => "not tested".to_owned(),
+            },
+            row.text("system"),
+            row.text("solved"),
+            row.text("runs"),
+            row.percent("rate"),
+            row.interval("rate_low", "rate_high"),
+        ]);
+    }
+    if table.row_count() > 0 {
+        terminal::line("");
+        terminal::print_table(&table);
+    }
+    let mut table = terminal::table(&[
+        "system",
+        "size",
+        "targets that are",
+        "targets",
+        "runs",
+        "solved",
+        "mean of targets",
+        "95 %, other targets",
+    ]);
+    for row in rates.rows() {
+        table.add_row([
+            row.text("system"),
+            row.text("value"),
+            row.text("kept"),
+            row.text("targets"),
+            row.text("runs"),
+            row.text("solved"),
+            row.percent("mean"),
+            row.interval("mean_low", "mean_high"),
+        ]);
+    }
+    if table.row_count() > 0 {
+        terminal::line("");
+        terminal::print_table(&table);
     }
 }
 
@@ -313,6 +404,13 @@ impl Row<'_> {
             Cell::Text(text) => report::visible::plain(text.as_bytes()),
             Cell::Whole(number) => number.to_string(),
             _ => String::new(),
+        }
+    }
+
+    fn flag(&self, name: &str) -> Option<bool> {
+        match self.0.cell(self.1, name) {
+            Cell::Flag(flag) => Some(*flag),
+            _ => None,
         }
     }
 

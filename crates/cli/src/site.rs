@@ -10,6 +10,7 @@ use report::Results;
 use report::site::{DocsPage, FamilyRow, Site, StrengthRow, TargetPage, write_run};
 use target::Target;
 use target::build::docs_directory;
+use target::fairness::{self, Fairness, FamilyFairness, What};
 use target::spec::Provenance;
 use target::strength::object::Kind;
 use target::strength::record::{Group, Record};
@@ -32,6 +33,7 @@ pub(crate) fn run(context: &Context, arguments: &ReportArgs) -> Answer {
     let directories = results::directories(context, &arguments.of)?;
     results::check_names(&directories)?;
     let catalog = results::catalog(context);
+    let screens = results::screens(&arguments.screen)?;
     let above = out.parent().filter(|above| !above.as_os_str().is_empty());
     let above = above.unwrap_or(Path::new("."));
     fs::create_dir_all(above).map_err(|error| Failure::io(above, &error))?;
@@ -56,7 +58,7 @@ pub(crate) fn run(context: &Context, arguments: &ReportArgs) -> Answer {
             Err(why) => unreadable.push(why),
         }
     }
-    let found = Results::of(rows);
+    let found = Results::with_screens(rows, &screens, &catalog);
     let targets = targets(context, !arguments.no_docs);
     let site = Site {
         results: &found,
@@ -143,13 +145,19 @@ fn page(context: &Context, target: &Target, with_docs: bool) -> Result<TargetPag
             counts.entry(case.family.clone()).or_default().1 += 1;
         }
     }
+    let fairness = lock.as_ref().and_then(|_| fairness(context, target));
     let families = target.families()?.into_iter().map(|family| {
+        let fair = fairness
+            .as_ref()
+            .and_then(|found| found.families.iter().find(|row| row.family == family.name));
         let (visible, hidden) = counts.get(&family.name).copied().unwrap_or_default();
         let measured = strength
             .as_ref()
             .and_then(|record| record.families.iter().find(|row| row.family == family.name));
         FamilyRow {
             noticed: measured.map(|row| (row.executed as u64, row.killed as u64)),
+            fewest_duals: fair.map(|row| row.fewest_duals as u64),
+            undocumented: fair.map(undocumented).unwrap_or_default(),
             name: family.name,
             about: family.about,
             visible,
@@ -173,6 +181,10 @@ fn page(context: &Context, target: &Target, with_docs: bool) -> Result<TargetPag
         languages: spec.languages.clone(),
         excluded: spec.excluded.clone(),
         families: families.collect(),
+        recall: spec.recall.clone(),
+        fairness: fairness
+            .as_ref()
+            .and_then(|found| serde_json::to_value(found).ok()),
         strength: strength.as_ref().map(rows).unwrap_or_default(),
         docs: if with_docs {
             docs(context, &spec.name)
@@ -180,6 +192,23 @@ fn page(context: &Context, target: &Target, with_docs: bool) -> Result<TargetPag
             Vec::new()
         },
     })
+}
+
+/// What the documentation says of its cases, where it was extracted here.
+fn fairness(context: &Context, target: &Target) -> Option<Fairness> {
+    let cache = context.cache().ok()?;
+    let docs = docs_directory(&cache, &target.spec.name).ok()?;
+    let pages = fairness::read_pages(&docs).ok()?;
+    fairness::examine(target, &pages).ok()
+}
+
+/// What works and is never documented; abbreviations of what is documented are no surprise.
+fn undocumented(family: &FamilyFairness) -> Vec<String> {
+    let kept = family
+        .undocumented
+        .iter()
+        .filter(|one| one.works > 0 && one.what != What::Abbreviation);
+    kept.map(|one| one.word.clone()).collect()
 }
 
 fn strength(target: &Target) -> Option<Record> {

@@ -10,9 +10,9 @@ use assert_cmd::Command;
 use common::repository;
 
 /// Data flows from left to right. Nothing on the left knows anything on its right.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "sandbox", "image", "target", "oracle", "model", "mcp", "agent", "run", "campaign", "store",
-    "score", "report", "cli", "fuzz",
+    "score", "screen", "report", "cli", "fuzz",
 ];
 /// Where `unsafe` may stand: at the kernel's door, and in what runs inside without a standard library.
 const UNSAFE: [&str; 2] = ["sandbox", "oracle"];
@@ -148,6 +148,15 @@ fn reports_know_nothing_of_how_things_were_run() {
     for unknown in ["sandbox", "image", "oracle", "target"] {
         let known = manifest["dependencies"].get(unknown).is_some();
         assert!(!known, "report must not know {unknown}");
+    }
+}
+
+#[test]
+fn the_screen_knows_no_runs() {
+    let manifest = manifest("screen");
+    for unknown in ["oracle", "agent", "run", "campaign", "score"] {
+        let known = manifest["dependencies"].get(unknown).is_some();
+        assert!(!known, "screen must not know {unknown}");
     }
 }
 

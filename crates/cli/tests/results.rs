@@ -330,3 +330,73 @@ fn a_log_for_inspect_is_an_archive() {
     assert!(other.status.success());
     assert_eq!(fs::read(place.path("y.eval")).unwrap(), bytes);
 }
+
+/// What `mirrorcode screen` writes, of a model that knows one of two targets by heart.
+fn screened(model: &str) -> Value {
+    let target = |name: &str, mean: f64, flagged: bool| {
+        json!({"target": name, "functions": 40, "refused": 1, "found": 38, "files": 4, "mean": mean, "low": mean - 0.05, "high": mean + 0.05,
+            "t": 3.0, "p": 0.01, "p_corrected": if flagged { 0.02 } else { 0.4 }, "p_files": 0.03, "flagged": flagged})
+    };
+    let program = json!({"target": "b", "functions": 40, "refused": 0, "found": 40, "files": 4, "mean": 0.3, "low": 0.2, "high": 0.4});
+    json!({"format": 1, "model": model, "alpha": 0.05, "correction": "holm", "missing": [],
+        "baseline": {"mean": 0.3, "programs": [program, program]}, "targets": [target("gron", 0.8, true), target("bc", 0.3, false)]})
+}
+
+#[test]
+fn solved_rates_stand_beside_what_is_known_by_heart() {
+    let place = campaign();
+    place.write("screen.json", screened("example/good").to_string());
+    let with = ["results", "--screen", "screen.json"];
+    let tables = place.expect(0, &[&with[..], &["--json"]].concat()).json()["tables"].clone();
+    let rows = tables["screen"].as_array().unwrap();
+    let gron = rows.iter().find(|row| row["target"] == "gron").unwrap();
+    assert_eq!(
+        (
+            &gron["system"],
+            &gron["flagged"],
+            &gron["solved"],
+            &gron["runs"]
+        ),
+        (&json!("example/good"), &json!(true), &json!(2), &json!(2))
+    );
+    let rates = tables["memorization"].as_array().unwrap();
+    let mean = |kept: &str| {
+        let row = |row: &&Value| row["by"] == "all" && row["kept"] == kept;
+        rates.iter().find(row).unwrap()["mean"].clone()
+    };
+    // The target that is known by heart is the one that was solved.
+    assert_eq!(
+        (mean("all"), mean("flagged"), mean("not flagged")),
+        (json!(0.5), json!(1.0), json!(0.0))
+    );
+    let shown = place.expect(0, &with).stdout;
+    assert!(shown.contains("not flagged"), "{shown}");
+
+    place.expect(0, &["report", "-o", "site", "--screen", "screen.json"]);
+    let page = fs::read_to_string(place.path("site/memorization.html")).unwrap();
+    assert!(
+        page.contains("example/good") && page.contains("flagged"),
+        "{page}"
+    );
+    let page = fs::read_to_string(place.path("site/targets/gron.html")).unwrap();
+    assert!(page.contains("What models know of it by heart"));
+    place.expect(0, &["report", "-o", "plain"]);
+    let page = fs::read_to_string(place.path("plain/memorization.html")).unwrap();
+    assert!(page.contains("No screen was given"));
+
+    // A model's name is somebody else's text, too.
+    place.write("evil.json", screened(EVIL).to_string());
+    place.expect(0, &["report", "-o", "evil", "--screen", "evil.json"]);
+    let page = fs::read_to_string(place.path("evil/memorization.html")).unwrap();
+    assert!(!page.contains("<script>alert") && !page.contains('\u{202e}'));
+    let twice = place.run(&[&with[..], &["--screen", "screen.json"]].concat());
+    twice.expect(2, &["twice"]);
+    place.write("wrong.json", "{}");
+    let wrong = place.run(&["results", "--screen", "wrong.json"]);
+    wrong.expect(2, &["wrong"]);
+    assert!(
+        wrong.stderr.contains("wrong.json: no screen"),
+        "{}",
+        wrong.stderr
+    );
+}

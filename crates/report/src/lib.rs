@@ -29,6 +29,8 @@ mod results;
 mod row;
 mod rows;
 pub mod schema;
+pub mod screen;
+mod screened;
 pub mod site;
 pub mod special;
 mod survey;

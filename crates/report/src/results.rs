@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clusters;
 use crate::interval::{Interval, Z95, pass_at_k, wilson};
-use crate::row::RunRow;
+use crate::row::{Catalog, RunRow};
 use crate::schema;
+use crate::screen::Screen;
+use crate::screened;
 use crate::survival::{End, Outcome, kaplan_meier, share_over_targets, step_at};
 use crate::table::{Cell, Table};
 
@@ -69,7 +71,7 @@ impl By {
     }
 
     /// Where a run belongs; `None` when its target is not known.
-    fn value(self, row: &RunRow) -> Option<String> {
+    pub(crate) fn value(self, row: &RunRow) -> Option<String> {
         match self {
             By::All => Some(String::new()),
             By::Size => row.facts.as_ref().map(|facts| facts.size.clone()),
@@ -83,10 +85,10 @@ impl By {
 
 /// Runs that count, by target and language.
 #[derive(Default)]
-struct Tasks<'a>(BTreeMap<&'a str, BTreeMap<&'a str, Vec<&'a RunRow>>>);
+pub(crate) struct Tasks<'a>(pub(crate) BTreeMap<&'a str, BTreeMap<&'a str, Vec<&'a RunRow>>>);
 
 impl<'a> Tasks<'a> {
-    fn of(rows: impl IntoIterator<Item = &'a RunRow>) -> Self {
+    pub(crate) fn of(rows: impl IntoIterator<Item = &'a RunRow>) -> Self {
         let mut tasks = Tasks::default();
         for row in rows.into_iter().filter(|row| row.counted().is_some()) {
             let languages = tasks.0.entry(&row.target).or_default();
@@ -95,7 +97,7 @@ impl<'a> Tasks<'a> {
         tasks
     }
 
-    fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         self.0.values().map(BTreeMap::len).sum()
     }
 
@@ -106,14 +108,14 @@ impl<'a> Tasks<'a> {
             .copied()
     }
 
-    fn count(&self) -> (u64, u64) {
+    pub(crate) fn count(&self) -> (u64, u64) {
         let solved = self.runs().filter(|row| is_solved(row)).count();
         (solved as u64, self.runs().count() as u64)
     }
 
     /// The mean over each target's tasks of what `value` says of solved runs and runs; tasks of which it says nothing
     /// do not count. With the number of those that do.
-    fn by_target(&self, value: impl Fn(u64, u64) -> Option<f64>) -> (Vec<f64>, u64) {
+    pub(crate) fn by_target(&self, value: impl Fn(u64, u64) -> Option<f64>) -> (Vec<f64>, u64) {
         let mut tasks = 0;
         let means = self
             .0
@@ -138,12 +140,12 @@ fn is_solved(row: &RunRow) -> bool {
     row.counted().is_some_and(|scored| scored.solved)
 }
 
-fn rate(solved: u64, runs: u64) -> Option<f64> {
+pub(crate) fn rate(solved: u64, runs: u64) -> Option<f64> {
     (runs > 0).then(|| solved as f64 / runs as f64)
 }
 
 /// An estimate, its lower end, its upper end.
-fn cells(found: Option<Interval>) -> [Cell; 3] {
+pub(crate) fn cells(found: Option<Interval>) -> [Cell; 3] {
     match found {
         Some(found) => [found.estimate.into(), found.low.into(), found.high.into()],
         None => [Cell::Empty, Cell::Empty, Cell::Empty],
@@ -151,7 +153,7 @@ fn cells(found: Option<Interval>) -> [Cell; 3] {
 }
 
 /// The mean over targets with its interval, which one target does not have.
-fn over_targets(values: &[f64]) -> [Cell; 3] {
+pub(crate) fn over_targets(values: &[f64]) -> [Cell; 3] {
     match values {
         [] => cells(None),
         [one] => [(*one).into(), Cell::Empty, Cell::Empty],
@@ -161,7 +163,13 @@ fn over_targets(values: &[f64]) -> [Cell; 3] {
 
 impl Results {
     /// Makes all tables of these runs.
-    pub fn of(mut rows: Vec<RunRow>) -> Self {
+    pub fn of(rows: Vec<RunRow>) -> Self {
+        Self::with_screens(rows, &[], &Catalog::new())
+    }
+
+    /// Makes all tables of these runs, beside what screens say of their models. `catalog` has the sizes of targets
+    /// without runs.
+    pub fn with_screens(mut rows: Vec<RunRow>, screens: &[Screen], catalog: &Catalog) -> Self {
         rows.sort_by_cached_key(|row| {
             (row.system(), row.task(), row.began.clone(), row.run.clone())
         });
@@ -187,8 +195,11 @@ impl Results {
             comparisons(&systems),
             curves(&systems),
             profile(&systems),
+            screened::screens(&systems, screens, catalog),
+            screened::rates(&systems, screens),
         ];
-        let notes = notes(&rows, &systems);
+        let mut notes = notes(&rows, &systems);
+        notes.extend(screened::notes(&systems, screens));
         Results {
             rows,
             notes,
@@ -268,7 +279,7 @@ fn runs(rows: &[RunRow]) -> Table {
     table
 }
 
-type Systems<'a> = BTreeMap<String, Vec<&'a RunRow>>;
+pub(crate) type Systems<'a> = BTreeMap<String, Vec<&'a RunRow>>;
 
 fn summaries(systems: &Systems<'_>) -> Table {
     let mut rows = Vec::new();

@@ -324,8 +324,92 @@ pub const PROFILE: Schema = Schema {
     ],
 };
 
+/// What screens say, beside solved rates.
+pub const SCREEN: Schema = Schema {
+    name: "screen",
+    about: "a target that a model was asked to recite, and a system of that model",
+    columns: &[
+        text(
+            "system",
+            "the system whose runs stand beside it; empty where the model has none",
+        ),
+        text("model", "the model that was screened"),
+        text("target", "the target"),
+        text(
+            "size",
+            "its size: `S`, `M`, `L`; empty where it is not known here",
+        ),
+        whole("functions", "functions with an answer"),
+        whole("files", "files that they stand in"),
+        whole("refused", "functions that the model would not answer for"),
+        real(
+            "similarity",
+            "mean similarity of the functions' bodies to the original",
+        ),
+        real(
+            "similarity_low",
+            "lower end of its interval, for other functions of the program; empty for one file",
+        ),
+        real("similarity_high", "upper end"),
+        whole("programs", "programs of the baseline"),
+        real("baseline", "mean over them of their mean similarity"),
+        real(
+            "p",
+            "chance of such a mean, or a larger one, of a program like those of the baseline; empty without one",
+        ),
+        real(
+            "p_corrected",
+            "that, by Holm's correction for all targets of the screen",
+        ),
+        real(
+            "p_files",
+            "chance of such ranks of its files among those of the baseline's; says nothing of other programs",
+        ),
+        flag("flagged", "whether `p_corrected` is below 0.05"),
+        RUNS,
+        SOLVED,
+        real("rate", "solved over runs"),
+        real("rate_low", "lower end of Wilson's interval"),
+        real("rate_high", "upper end"),
+    ],
+};
+
+/// Solved rates by what the screen says.
+pub const MEMORIZATION: Schema = Schema {
+    name: "memorization",
+    about: "a screened system's runs on targets of which the screen says the same",
+    columns: &[
+        SYSTEM,
+        text("by", "`all` or `size`"),
+        text("value", "which size; empty for `all`"),
+        text(
+            "kept",
+            "which targets: `all`, `flagged`, `not flagged`, `not tested`",
+        ),
+        TARGETS,
+        TASKS,
+        RUNS,
+        SOLVED,
+        real("rate", "solved over runs"),
+        real(
+            "rate_low",
+            "lower end of Wilson's interval: the same tasks again",
+        ),
+        real("rate_high", "upper end"),
+        real(
+            "mean",
+            "mean over targets of the mean over tasks of solved over runs",
+        ),
+        real(
+            "mean_low",
+            "lower end of the interval over targets; empty for one target",
+        ),
+        real("mean_high", "upper end"),
+    ],
+};
+
 /// All tables, in the order in which they are written.
-pub const TABLES: [Schema; 9] = [
+pub const TABLES: [Schema; 11] = [
     RUNS_TABLE,
     SYSTEMS,
     RATES,
@@ -335,4 +419,6 @@ pub const TABLES: [Schema; 9] = [
     COMPARISONS,
     CURVES,
     PROFILE,
+    SCREEN,
+    MEMORIZATION,
 ];

@@ -1,6 +1,7 @@
 //! Results as a static site, which opens from a file or from any server, without network and without JavaScript.
 
 mod frame;
+mod memorization;
 mod method;
 mod model;
 mod overview;
@@ -41,6 +42,10 @@ pub struct TargetPage {
     pub families: Vec<FamilyRow>,
     /// What is measured of its hidden cases.
     pub strength: Vec<StrengthRow>,
+    /// What only who knows it already can write: one reason each.
+    pub recall: Vec<String>,
+    /// What was found of its fairness, with the visible duals of each hidden case, for a file.
+    pub fairness: Option<serde_json::Value>,
     /// Pages of its documentation: name, lines, and how they begin.
     pub docs: Vec<DocsPage>,
 }
@@ -58,6 +63,10 @@ pub struct FamilyRow {
     pub hidden: u64,
     /// Changes of the reference that its hidden cases execute, and those that they notice; where measured.
     pub noticed: Option<(u64, u64)>,
+    /// Fewest visible duals of one of its hidden cases.
+    pub fewest_duals: Option<u64>,
+    /// Options and variables that work in its cases, and that no page of the documentation mentions.
+    pub undocumented: Vec<String>,
 }
 
 /// How many changes of one kind the hidden cases notice.
@@ -151,6 +160,7 @@ impl Site<'_> {
         put("tasks.html".to_owned(), overview::tasks(self))?;
         put("targets.html".to_owned(), target::list(self))?;
         put("runs.html".to_owned(), overview::runs(self))?;
+        put("memorization.html".to_owned(), memorization::page(self))?;
         put("method.html".to_owned(), method::page(self))?;
         put("data.html".to_owned(), method::data(self))?;
         for (system, slug) in &self.systems() {
@@ -161,6 +171,13 @@ impl Site<'_> {
                 format!("targets/{}.html", slug(name)),
                 target::page(self, name),
             )?;
+        }
+        for (name, page) in self.targets {
+            if let Some(fairness) = &page.fairness {
+                let mut text = serde_json::to_string(fairness).map_err(io::Error::other)?;
+                text.push('\n');
+                put(format!("targets/{}-fairness.json", slug(name)), text)?;
+            }
         }
         for table in &self.results.tables {
             let file = |ending: &str| {
@@ -240,6 +257,13 @@ impl Row<'_> {
     fn real(&self, name: &str) -> Option<f64> {
         match self.cell(name) {
             Cell::Real(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn flag(&self, name: &str) -> Option<bool> {
+        match self.cell(name) {
+            Cell::Flag(flag) => Some(*flag),
             _ => None,
         }
     }

@@ -61,6 +61,9 @@ pub enum BuildError {
         /// The last lines of what it printed.
         tail: String,
     },
+    /// There is no source code of it.
+    #[error("{0}")]
+    NoCode(String),
     /// The lock is about another source.
     #[error(
         "target.toml names {named}, and target.lock was made with {locked}; if the change is wanted, run \

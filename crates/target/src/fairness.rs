@@ -10,13 +10,15 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::case::Ending;
-use crate::{Case, Error, Target, duals};
+use crate::{Case, Error, Signature, Target};
 
 /// What was found about a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fairness {
     /// The target.
     pub target: String,
+    /// What only who knows it already can write, as target.toml says it.
+    pub recall: Vec<String>,
     /// Pages of documentation that were searched.
     pub pages: usize,
     /// Its families.
@@ -85,10 +87,16 @@ pub enum What {
 pub fn examine(target: &Target, pages: &[String]) -> Result<Fairness, Error> {
     let tests = target.tests()?;
     let docs = Docs::new(pages);
+    let alike = &target.spec.alike;
+    let mut shown: BTreeMap<Signature, Vec<String>> = BTreeMap::new();
+    for case in &tests.visible {
+        let signature = Signature::of(case, alike);
+        shown.entry(signature).or_default().push(case.id.clone());
+    }
     let mut duals_of: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for case in &tests.hidden {
-        let found = duals(case, &tests.visible, &target.spec.alike);
-        duals_of.insert(&case.id, found);
+        let found = shown.get(&Signature::of(case, alike));
+        duals_of.insert(&case.id, found.cloned().unwrap_or_default());
     }
     let mut families: BTreeMap<&str, (Vec<&Case>, Vec<&Case>)> = BTreeMap::new();
     for case in &tests.visible {
@@ -114,6 +122,7 @@ pub fn examine(target: &Target, pages: &[String]) -> Result<Fairness, Error> {
         .collect();
     Ok(Fairness {
         target: target.spec.name.clone(),
+        recall: target.spec.recall.clone(),
         pages: pages.len(),
         families,
         hidden: tests

@@ -93,6 +93,20 @@ impl PackageSource {
     }
 }
 
+/// Reads the package that a table names.
+pub(crate) fn origin(table: &Table<'_>) -> Result<Origin, Problem> {
+    let origin = Origin {
+        registry: table.need("kind")?.one_of(&Registry::ALL)?,
+        name: table.need("name")?.words()?.to_owned(),
+        version: table.need("version")?.words()?.to_owned(),
+        checksum: table.need("checksum")?.words()?.to_owned(),
+    };
+    origin
+        .check()
+        .map_err(|error| table.problem(error.to_string()))?;
+    Ok(origin)
+}
+
 /// Reads `[reference.source]`. `command` is the name that the program is called by.
 pub(crate) fn read(table: &Table<'_>, command: &str) -> Result<PackageSource, Problem> {
     table.only(&[
@@ -106,16 +120,7 @@ pub(crate) fn read(table: &Table<'_>, command: &str) -> Result<PackageSource, Pr
         "built",
         "keep",
     ])?;
-    let kind = table.need("kind")?;
-    let origin = Origin {
-        registry: kind.one_of(&Registry::ALL)?,
-        name: table.need("name")?.words()?.to_owned(),
-        version: table.need("version")?.words()?.to_owned(),
-        checksum: table.need("checksum")?.words()?.to_owned(),
-    };
-    origin
-        .check()
-        .map_err(|error| table.problem(error.to_string()))?;
+    let origin = origin(table)?;
     let registry = origin.registry;
     let list = |key: &str| {
         table

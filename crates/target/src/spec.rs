@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::case::check_variable;
+use crate::code::{self, Code};
 use crate::family::is_name;
 use crate::near::did_you_mean;
 use crate::places::{Node, Source, Table};
@@ -27,8 +28,13 @@ pub struct Spec {
     /// Words of messages on standard error that stand for each other, such as names of types: messages that differ in
     /// nothing else are of the same shape.
     pub alike: Vec<String>,
+    /// What a rebuild needs that neither its documentation nor the program tells, so that only who knows it already can
+    /// write it: one reason each.
+    pub recall: Vec<String>,
     /// The original program.
     pub reference: Reference,
+    /// Where its source code is, where that is known.
+    pub code: Option<Code>,
     /// Where its documentation comes from.
     pub docs: Docs,
     /// The languages it can be rebuilt in, in the order given.
@@ -188,7 +194,9 @@ fn read(name: &str, root: &Table<'_>) -> Result<Spec, Problem> {
         "lines",
         "absent",
         "alike",
+        "recall",
         "reference",
+        "source",
         "docs",
         "languages",
         "environment",
@@ -206,6 +214,8 @@ fn read(name: &str, root: &Table<'_>) -> Result<Spec, Problem> {
         );
     }
     let (languages, excluded) = languages(&root.need("languages")?.table()?)?;
+    let reference = reference(&root.need("reference")?.table()?)?;
+    let source = root.get("source").map(|node| node.table()).transpose()?;
     Ok(Spec {
         name: name.to_owned(),
         about: root.need("about")?.words()?.to_owned(),
@@ -223,7 +233,11 @@ fn read(name: &str, root: &Table<'_>) -> Result<Spec, Problem> {
         alike: root
             .get("alike")
             .map_or(Ok(Vec::new()), |node| plain_words(&node))?,
-        reference: reference(&root.need("reference")?.table()?)?,
+        recall: root
+            .get("recall")
+            .map_or(Ok(Vec::new()), |node| node.some_strings())?,
+        code: code::read(source.as_ref(), &reference)?,
+        reference,
         docs: docs(&root.need("docs")?.table()?)?,
         languages,
         excluded,

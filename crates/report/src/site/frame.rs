@@ -21,11 +21,12 @@ pub(super) struct Page<'a> {
 }
 
 /// The menu: files and what they are called.
-const MENU: [(&str, &str); 6] = [
+const MENU: [(&str, &str); 7] = [
     ("index.html", "Leaderboard"),
     ("tasks.html", "Tasks"),
     ("targets.html", "Targets"),
     ("runs.html", "Runs"),
+    ("memorization.html", "Memorization"),
     ("method.html", "Method"),
     ("data.html", "Data"),
 ];

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 
 use super::frame::{Page, scroll};
-use super::{Row, Site, StrengthRow, TargetPage, overview, percent, range, slug, title, words};
+use super::{
+    Row, Site, StrengthRow, TargetPage, memorization, overview, percent, range, slug, title, words,
+};
 use crate::number::{self, grouped};
 use crate::row::RunRow;
 
@@ -68,8 +70,9 @@ pub(super) fn page(site: &Site<'_>, name: &str) -> String {
             None => p.warning role="note" { "This target is not known here; only its runs are shown." },
         }
         (who(site, name))
+        (memorization::of_target(site, name))
         @if let Some(page) = known {
-            (families(page))
+            (families(page, name))
             (docs(page))
         }
     };
@@ -104,6 +107,7 @@ fn about(page: &TargetPage) -> Markup {
         @if !page.excluded.is_empty() {
             p.small { @for (language, why) in &page.excluded { "Not in " (words(language)) ": " (words(why)) ". " } }
         }
+        @for why in &page.recall { p.warning role="note" { "Recall by construction: " (words(why)) "." } }
         @if !page.strength.is_empty() {
             section #strength aria-labelledby="strength-heading" {
                 h2 #strength-heading { "Strength of its tests" }
@@ -180,16 +184,29 @@ fn who(site: &Site<'_>, name: &str) -> Markup {
     }
 }
 
-fn families(page: &TargetPage) -> Markup {
+fn families(page: &TargetPage, name: &str) -> Markup {
+    let examined = page.fairness.is_some();
+    let silent = page
+        .families
+        .iter()
+        .filter(|family| !family.undocumented.is_empty())
+        .count();
     let measured = page.families.iter().any(|family| family.noticed.is_some());
     html! {
         @if !page.families.is_empty() {
             section #families aria-labelledby="families-heading" {
                 h2 #families-heading { "Families" }
                 p { "Each is one behaviour; visible and hidden cases are drawn of the same." }
+                @if examined {
+                    p {
+                        "Each hidden case has duals: visible cases of the same family and template that end alike and say the same on standard error. "
+                        (silent) " of " (page.families.len()) " use options or variables that work and that no page of the documentation mentions. "
+                        a href=(format!("{}-fairness.json", slug(name))) { "The duals of each hidden case" } "."
+                    }
+                }
                 (scroll("Table of families", html! {
                     table {
-                        thead { tr { th scope="col" { "family" } th scope="col" { "behaviour" } th.n scope="col" { "visible" } th.n scope="col" { "hidden" } @if measured { th.n scope="col" { "noticed of executed changes" } } } }
+                        thead { tr { th scope="col" { "family" } th scope="col" { "behaviour" } th.n scope="col" { "visible" } th.n scope="col" { "hidden" } @if examined { th.n scope="col" { "fewest duals" } th scope="col" { "never documented" } } @if measured { th.n scope="col" { "noticed of executed changes" } } } }
                         tbody {
                             @for family in &page.families {
                                 tr {
@@ -197,6 +214,10 @@ fn families(page: &TargetPage) -> Markup {
                                     td { (words(&family.about)) }
                                     td.n { (family.visible) }
                                     td.n { (family.hidden) }
+                                    @if examined {
+                                        td.n { @match family.fewest_duals { Some(count) if family.hidden > 0 => (count), _ => "-" } }
+                                        td { @for word in &family.undocumented { code { (words(word)) } " " } }
+                                    }
                                     @if measured { td.n { @match family.noticed { Some((executed, killed)) => { (killed) " of " (executed) }, None => "-" } } }
                                 }
                             }
