@@ -80,6 +80,10 @@ want() { [ -z "$wanted" ] || case " $wanted " in *" $1 "*) true ;; *) false ;; e
 
 echo '| target | program | visible % | hidden % | difference |'
 echo '| --- | --- | --- | --- | --- |'
+if want bedtools; then
+  debian bookworm bedtools /usr/bin/bedtools
+  row bedtools 'bedtools 2.30.0 (bookworm)' --prebuilt "$program" --rootfs "$root"
+fi
 if want bitwise; then
   debian bookworm bitwise /usr/bin/bitwise
   row bitwise 'bitwise 0.43 (bookworm)' --prebuilt "$program" --rootfs "$root"
