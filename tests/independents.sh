@@ -22,7 +22,7 @@ debian() {
   program=$root$3
   [ -d "$root" ] || mmdebstrap --quiet --variant=extract --include="$2" "$1" "$root" >&2
   for name in bin lib lib64 sbin; do
-    [ -e "$root/$name" ] || ln -s "usr/$name" "$root/$name"
+    [ -e "$root/$name" ] || [ -L "$root/$name" ] || ln -s "usr/$name" "$root/$name"
   done
 }
 
