@@ -22,7 +22,7 @@ debian() {
   program=$root$3
   [ -d "$root" ] || mmdebstrap --quiet --variant=extract --include="$2" "$1" "$root" >&2
   for name in bin lib lib64 sbin; do
-    [ -e "$root/$name" ] || ln -s "usr/$name" "$root/$name"
+    [ -e "$root/$name" ] || [ -L "$root/$name" ] || ln -s "usr/$name" "$root/$name"
   done
 }
 
@@ -50,6 +50,16 @@ wren() {
     for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/ruwren-sys-"$1"; do :; done
     gcc -static -O1 -w -I"$sources/include" -I"$sources/src" -I"$sources/optional" -o "$program" \
       "$(dirname "$0")/independents/wren.c" "$sources"/src/*.c "$sources"/optional/*.c -lm
+  }
+}
+# preprocessor NAME PACKAGE: the library of a preprocessor of bookworm behind a command line of ours
+preprocessor() {
+  program=$work/$1-bookworm
+  [ -e "$program" ] || {
+    debian bookworm "$2" /
+    program=$work/$1-bookworm
+    gcc -static -O1 -w -I"$root/usr/include" -o "$program" "$(dirname "$0")/independents/$1.c" \
+      "$root"/usr/lib/x86_64-linux-gnu/lib"$1".a -lm
   }
 }
 
@@ -80,6 +90,10 @@ want() { [ -z "$wanted" ] || case " $wanted " in *" $1 "*) true ;; *) false ;; e
 
 echo '| target | program | visible % | hidden % | difference |'
 echo '| --- | --- | --- | --- | --- |'
+if want bedtools; then
+  debian bookworm bedtools /usr/bin/bedtools
+  row bedtools 'bedtools 2.30.0 (bookworm)' --prebuilt "$program" --rootfs "$root"
+fi
 if want bitwise; then
   debian bookworm bitwise /usr/bin/bitwise
   row bitwise 'bitwise 0.43 (bookworm)' --prebuilt "$program" --rootfs "$root"
@@ -100,6 +114,10 @@ if want cprepro; then
   row cprepro 'gcc 13 (trixie)' --prebuilt package:cpp-13-x86-64-linux-gnu:/usr/libexec/gcc/x86_64-linux-gnu/13/cc1
   debian bookworm cpp-12 /usr/lib/gcc/x86_64-linux-gnu/12/cc1
   row cprepro 'gcc 12.2 (bookworm)' --prebuilt "$program" --rootfs "$root"
+  preprocessor mcpp libmcpp-dev
+  row cprepro 'mcpp 2.7.2 (bookworm)' --prebuilt "$program"
+  preprocessor tcc libtcc-dev
+  row cprepro 'tcc 0.9.27 (bookworm)' --prebuilt "$program"
 fi
 if want csvq_select; then
   for version in v1.17.11 v1.15.2; do
