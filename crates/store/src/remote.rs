@@ -17,8 +17,8 @@ use crate::place::{Access, Opened, Place, open};
 
 /// How often a wish to end is looked for.
 const TICK: Duration = Duration::from_millis(50);
-/// Requests at the same time.
-pub(crate) const AT_ONCE: usize = 16;
+/// Requests at the same time: each may hold an object, compressed and not.
+pub(crate) const AT_ONCE: usize = 8;
 
 /// A store of directories: objects by content, and a head for each directory that is whole.
 pub struct Store {
