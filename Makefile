@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-slurm test-sync test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results fuzz bench setup lint clean
+.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-slurm test-sync test-kubernetes test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results fuzz bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -71,6 +71,13 @@ test-sync: setup
 	$(CARGO) build --release --quiet --bin mirrorcode
 	$(CARGO) build --release --quiet -p report --example campaign_runs
 	sh tests/sync/run.sh target/release/mirrorcode target/release/examples/campaign_runs
+
+# A campaign's manifests against the published schemas of Kubernetes 1.30 to 1.37, from PyPI; with KUBECTL_SERVER (options of
+# kubectl that name a cluster) a dry run there too.
+test-kubernetes: PACKAGES += python3-venv python3-pip
+test-kubernetes: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	sh tests/kubernetes/run.sh target/release/mirrorcode
 
 # The sandbox under control groups version 2, in a virtual machine with a Debian system: two to six minutes.
 test-cgroup2: PACKAGES += qemu-system-x86 genext2fs

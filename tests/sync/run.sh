@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs to an S3-compatible server (moto) and back, killed at random instants, before a server that fails, and with a damaged
 # object. Needs python3 with venv; installs moto once into ~/.cache/mirrorcode-sync.
-# Usage: run.sh MIRRORCODE CAMPAIGN_RUNS. RUNS says how many runs (60), KILLS how many kills (40).
+# Usage: run.sh MIRRORCODE CAMPAIGN_RUNS. RUNS says how many runs (60), KILLS how many kills (40), SIZE how large files are.
 set -eu
 cd "$(dirname "$0")"
 place=${XDG_CACHE_HOME:-$HOME/.cache}/mirrorcode-sync

@@ -20,6 +20,8 @@ from proxy import Proxy
 PROGRAM, MAKER, MOTO = (str(Path(path).absolute()) for path in sys.argv[1:4])
 RUNS = int(os.environ.get("RUNS", 60))
 KILLS = int(os.environ.get("KILLS", 40))
+# Bytes of the largest file of a run.
+SIZE = int(os.environ.get("SIZE", 3_000_000))
 KEY, SECRET = "AKIAEXAMPLE", "a-secret-that-nobody-prints"
 SEED = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
 random.seed(SEED)
@@ -59,7 +61,7 @@ def make_runs(work):
     all_runs = sorted(path for path in runs.iterdir() if (path / "run.toml").is_file())
     for extra in all_runs[RUNS:]:
         shutil.rmtree(extra)
-    docs = {f"docs/page-{n}.md": random.randbytes(random.randint(100, 40_000)) for n in range(60)}
+    docs = {f"docs/page-{n}.md": random.randbytes(random.randint(100, SIZE // 75)) for n in range(60)}
     for run in all_runs[:RUNS]:
         for name, content in docs.items():
             path = run / "task" / name
@@ -72,7 +74,7 @@ def make_runs(work):
         Path(os.fsdecode(os.fsencode(workspace) + b"/\xff odd")).write_bytes(b"x")
         (workspace / "link").symlink_to("/etc/passwd")
         program = workspace / "main"
-        program.write_bytes(random.randbytes(random.randint(1000, 3_000_000)))
+        program.write_bytes(random.randbytes(random.randint(1000, SIZE)))
         program.chmod(0o755)
         (run / "tmp").mkdir(exist_ok=True)
         (run / "tmp/scratch").write_bytes(b"not copied")

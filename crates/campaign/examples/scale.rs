@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use agent::event::Budget;
 use agent::gate::Amount;
 use campaign::{
-    Account, Attempt, Counts, End, Limits, Need, Outcome, Plan, Resources, SlurmOptions,
+    Account, Attempt, Counts, End, KubernetesOptions, Limits, Need, Outcome, Plan, Resources,
+    SlurmOptions,
 };
 
 const RUNS: usize = 10_000;
@@ -43,6 +44,7 @@ fn plan() -> Plan {
             parallel: None,
         },
         slurm: SlurmOptions::default(),
+        kubernetes: KubernetesOptions::default(),
     }
 }
 
@@ -90,6 +92,20 @@ fn requests(dir: &Path, workers: usize) -> f64 {
     asked as f64 / begun.elapsed().as_secs_f64()
 }
 
+/// Renames in one directory in a second, as of leases.
+fn names(dir: &Path) -> f64 {
+    let (one, other) = (dir.join("lease"), dir.join("lease-new"));
+    let begun = Instant::now();
+    let mut count = 0;
+    while begun.elapsed() < TIME {
+        fs::write(&other, "1")
+            .and_then(|()| fs::rename(&other, &one))
+            .expect("a lease");
+        count += 1;
+    }
+    f64::from(count) / begun.elapsed().as_secs_f64()
+}
+
 fn main() {
     let directory = std::env::args_os()
         .nth(1)
@@ -129,6 +145,7 @@ fn main() {
         Counts::of(&plan, &runs)
     })
     .expect("it can be");
+    println!("changes of names: {:.0} a second", names(&place));
     let mut least = f64::MAX;
     for workers in [1, 4, 16] {
         let rate = requests(&place, workers);

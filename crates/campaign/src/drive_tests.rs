@@ -8,6 +8,7 @@ use agent::event::Budget;
 
 use super::*;
 use crate::executor::Queued;
+use crate::kubernetes::KubernetesOptions;
 use crate::plan::Resources;
 use crate::slurm::SlurmOptions;
 
@@ -32,6 +33,7 @@ fn plan(attempts: u32, retries: u32) -> Plan {
             parallel: None,
         },
         slurm: SlurmOptions::default(),
+        kubernetes: KubernetesOptions::default(),
     }
 }
 

@@ -40,6 +40,12 @@ pub enum Error {
     /// Another process drives the campaign, or a run is in other hands.
     #[error(transparent)]
     Run(#[from] run::Error),
+    /// An executor lacks something that the campaign's file has to say.
+    #[error("{reason}")]
+    Executor {
+        /// What, and under which key.
+        reason: String,
+    },
     /// A scheduler's program failed.
     #[error("{program}: {reason}")]
     Scheduler {

@@ -67,3 +67,38 @@ pub trait Executor {
 pub(crate) fn log(directory: &Path) -> PathBuf {
     directory.join("logs")
 }
+
+/// A word for a shell.
+pub(crate) fn quoted(text: &[u8]) -> String {
+    format!("'{}'", String::from_utf8_lossy(text).replace('\'', r"'\''"))
+}
+
+/// Runs a scheduler's own program; `hint` says what its absence may mean.
+pub(crate) fn scheduler(program: &str, hint: &str, arguments: &[String]) -> Result<String, Error> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the scheduler's own programs, which have no other interface"
+    )]
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .output();
+    let failed = |reason: String| Error::Scheduler {
+        program: program.to_owned(),
+        reason,
+    };
+    let output = output.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => failed(format!("not found: {hint}")),
+        _ => failed(error.to_string()),
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim();
+    Err(failed(if said.is_empty() {
+        output.status.to_string()
+    } else {
+        said.lines().next().unwrap_or_default().to_owned()
+    }))
+}

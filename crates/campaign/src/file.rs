@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use crate::account::Limits;
 use crate::error::{Error, io};
+use crate::kubernetes::KubernetesOptions;
 use crate::plan::Resources;
 use crate::slurm::SlurmOptions;
 use crate::value;
@@ -44,6 +45,8 @@ pub struct File {
     pub resources: Resources,
     /// How jobs are given to Slurm.
     pub slurm: SlurmOptions,
+    /// How pods of Kubernetes are asked for.
+    pub kubernetes: KubernetesOptions,
 }
 
 /// Tasks that are tried in the same way.
@@ -114,6 +117,8 @@ struct FileTable {
     resources: ResourcesTable,
     #[serde(default)]
     slurm: SlurmOptions,
+    #[serde(default)]
+    kubernetes: KubernetesOptions,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -354,6 +359,7 @@ impl File {
                 parallel: table.resources.parallel,
             },
             slurm: table.slurm,
+            kubernetes: table.kubernetes,
         })
     }
 }

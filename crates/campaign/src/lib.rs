@@ -11,7 +11,7 @@
 //! | [`Plan`] | the attempts, and what a worker needs to know of them, as one file on the shared directory |
 //! | [`Outcome`] | how far one attempt is |
 //! | [`Account`] | what all workers together may ask of a provider |
-//! | [`Executor`] | start attempts somewhere, and say which are there: [`Local`], [`Slurm`] |
+//! | [`Executor`] | start attempts somewhere, and say which are there: [`Local`], [`Slurm`], [`Kubernetes`] |
 //! | [`drive`] | start what is missing, until nothing is |
 //!
 //! # Architecture invariants
@@ -25,17 +25,20 @@ mod drive;
 mod error;
 mod executor;
 mod file;
+mod kubernetes;
 mod local;
 mod outcome;
 mod plan;
 mod slurm;
 mod value;
+mod yaml;
 
 pub use account::{Account, Grant, Limits, Need};
 pub use drive::{Counts, Driver, Event, Over, drive};
 pub use error::Error;
 pub use executor::{Command, Executor, Place, Queued};
 pub use file::{AgentEntry, File, ModelEntry, Set};
+pub use kubernetes::{Kubernetes, KubernetesOptions};
 pub use local::Local;
 pub use outcome::{End, Fault, Outcome, Progress, progress};
 pub use plan::{Attempt, Plan, Resources};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Limits;
 use crate::error::{Error, io, write_whole};
 use crate::file::File;
+use crate::kubernetes::KubernetesOptions;
 use crate::slurm::SlurmOptions;
 
 const NAME: &str = "plan.json";
@@ -61,6 +62,9 @@ pub struct Plan {
     pub resources: Resources,
     /// How jobs are given to Slurm.
     pub slurm: SlurmOptions,
+    /// How pods of Kubernetes are asked for.
+    #[serde(default)]
+    pub kubernetes: KubernetesOptions,
 }
 
 /// The provider of a model: the part of its name before the first `/` or `:`.
@@ -142,6 +146,7 @@ impl Plan {
             limits: file.limits.clone(),
             resources: file.resources,
             slurm: file.slurm.clone(),
+            kubernetes: file.kubernetes.clone(),
         })
     }
 

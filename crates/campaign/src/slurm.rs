@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, io, write_whole};
-use crate::executor::{Command, Executor, Place, Queued, log};
+use crate::executor::{Command, Executor, Place, Queued, log, quoted, scheduler};
 use crate::plan::Resources;
 
 /// How often Slurm is asked. Its controller serves a whole cluster.
@@ -90,40 +90,8 @@ fn jobs(campaign: &str, text: &str) -> Vec<Job> {
     text.lines().filter_map(job).collect()
 }
 
-/// A word for a shell.
-fn quoted(text: &[u8]) -> String {
-    format!("'{}'", String::from_utf8_lossy(text).replace('\'', r"'\''"))
-}
-
 fn run(program: &str, arguments: &[String]) -> Result<String, Error> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the scheduler's own programs, which have no other interface"
-    )]
-    let output = std::process::Command::new(program)
-        .args(arguments)
-        .stdin(std::process::Stdio::null())
-        .output();
-    let failed = |reason: String| Error::Scheduler {
-        program: program.to_owned(),
-        reason,
-    };
-    let output = output.map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            failed("not found: is this a machine of a Slurm cluster?".to_owned())
-        }
-        _ => failed(error.to_string()),
-    })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.trim();
-    Err(failed(if said.is_empty() {
-        output.status.to_string()
-    } else {
-        said.lines().next().unwrap_or_default().to_owned()
-    }))
+    scheduler(program, "is this a machine of a Slurm cluster?", arguments)
 }
 
 /// Helps a job that waits for no good reason. What comes of it is seen at the next look.

@@ -1,5 +1,6 @@
 //! `mirrorcode campaign`: many runs from one file.
 
+mod manifests;
 mod status;
 mod work;
 
@@ -9,7 +10,8 @@ use std::sync::Arc;
 
 use agent::gate;
 use campaign::{
-    Attempt, Command, Counts, Driver, Event, Executor, File, Local, Over, Plan, Slurm, drive,
+    Attempt, Command, Counts, Driver, Event, Executor, File, Kubernetes, Local, Over, Plan, Slurm,
+    drive,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use run::{Control, Manner, Wish};
@@ -28,6 +30,8 @@ const STOP: &str = "stop";
 pub(crate) enum CampaignCommand {
     /// Start what is missing, go on with what was cut off, try again what broke; Ctrl-C stops, the same command goes on
     Run(CampaignRunArgs),
+    /// Write manifests for Kubernetes: Jobs over what is missing
+    Manifests(manifests::ManifestsArgs),
     /// Say how far a campaign is
     Status(StatusArgs),
     /// End a campaign's runs, wherever they are; `campaign run` goes on with them
@@ -66,6 +70,8 @@ pub(crate) enum ExecutorArg {
     Local,
     /// As jobs of Slurm; the directory of runs is shared with its nodes
     Slurm,
+    /// As Jobs of Kubernetes, by kubectl; the directory of runs is on a volume that pods share
+    Kubernetes,
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +86,7 @@ pub(crate) struct StatusArgs {
 pub(crate) fn run(context: &Context, command: &CampaignCommand) -> Answer {
     match command {
         CampaignCommand::Run(arguments) => start(context, arguments),
+        CampaignCommand::Manifests(arguments) => manifests::write(context, arguments),
         CampaignCommand::Status(arguments) => status::show(context, arguments),
         CampaignCommand::Stop { campaign } => stop(context, campaign),
         CampaignCommand::Work {
@@ -201,12 +208,7 @@ fn start(context: &Context, arguments: &CampaignRunArgs) -> Answer {
     let _ = std::fs::remove_file(directory.join(STOP));
     plan.write(&directory)?;
     prepare(context, runs, &plan)?;
-    let program = std::env::current_exe().map_err(|error| Failure::io(Path::new("."), &error))?;
-    let mut command = Command {
-        program,
-        arguments: vec!["campaign".into(), "work".into()],
-    };
-    command.arguments.extend(context.places()?);
+    let mut command = worker(context)?;
     let mut executor: Box<dyn Executor> = match arguments.executor {
         ExecutorArg::Local => {
             command.arguments.push(directory.clone().into());
@@ -225,6 +227,12 @@ fn start(context: &Context, arguments: &CampaignRunArgs) -> Answer {
                 .extend(["--take".into(), directory.clone().into()]);
             Box::new(slurm(command, &plan, &directory)?)
         }
+        ExecutorArg::Kubernetes => {
+            command
+                .arguments
+                .extend(["--take".into(), directory.clone().into()]);
+            Box::new(kubernetes(command, &plan, &directory)?)
+        }
     };
     let mark = directory.join(STOP);
     let over = drive(Driver {
@@ -238,12 +246,30 @@ fn start(context: &Context, arguments: &CampaignRunArgs) -> Answer {
     end(over?, &plan, &arguments.file, arguments.json)
 }
 
+/// What a worker is started with, before the campaign's directory.
+fn worker(context: &Context) -> Result<Command, Failure> {
+    let program = std::env::current_exe().map_err(|error| Failure::io(Path::new("."), &error))?;
+    let mut arguments = vec!["campaign".into(), "work".into()];
+    arguments.extend(context.places()?);
+    Ok(Command { program, arguments })
+}
+
 fn slurm(command: Command, plan: &Plan, directory: &Path) -> Result<Slurm, Failure> {
     Ok(Slurm::new(
         command,
         &plan.name,
         directory,
         plan.slurm.clone(),
+        plan.resources,
+    )?)
+}
+
+fn kubernetes(command: Command, plan: &Plan, directory: &Path) -> Result<Kubernetes, Failure> {
+    Ok(Kubernetes::new(
+        command,
+        &plan.name,
+        directory,
+        plan.kubernetes.clone(),
         plan.resources,
     )?)
 }
@@ -376,12 +402,22 @@ fn stop(context: &Context, campaign: &Path) -> Answer {
         }
     }
     let mut cancelled = 0;
-    if directory.join("batches").is_dir() {
-        let command = Command {
-            program: PathBuf::new(),
-            arguments: Vec::new(),
-        };
-        match slurm(command, &plan, &directory)?.cancel_waiting() {
+    let command = || Command {
+        program: PathBuf::new(),
+        arguments: Vec::new(),
+    };
+    if directory.join("batches").is_dir() && plan.kubernetes.image.is_some() {
+        // Pods that begin later would see the mark; without their Jobs there are none.
+        if let Err(error) =
+            kubernetes(command(), &plan, &directory).and_then(|cluster| Ok(cluster.remove_jobs()?))
+        {
+            terminal::note(&format!(
+                "{}; pods that begin later end at once by themselves",
+                error.message
+            ));
+        }
+    } else if directory.join("batches").is_dir() {
+        match slurm(command(), &plan, &directory)?.cancel_waiting() {
             Ok(count) => cancelled = count,
             Err(error) => terminal::note(&format!(
                 "{error}; jobs that begin later end at once by themselves"

@@ -224,7 +224,9 @@ fn keys(builder: AmazonS3Builder, access: &Access) -> Result<AmazonS3Builder> {
     let file = access.credentials.clone();
     if let Some(path) = file.or_else(|| variable("AWS_SHARED_CREDENTIALS_FILE").map(Into::into)) {
         let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
-        let text = fs::read_to_string(&path).map_err(io("read", &path))?;
+        let text = fs::read_to_string(&path).map_err(|error| {
+            Error::Credentials(format!("cannot read the keys in {}: {error}", path.display()))
+        })?;
         let keys = read_keys(&text, &profile).ok_or_else(|| no_keys_in(&path, &profile))?;
         let builder = builder
             .with_access_key_id(keys.id)

@@ -17,8 +17,8 @@ use crate::place::{Access, Opened, Place, open};
 
 /// How often a wish to end is looked for.
 const TICK: Duration = Duration::from_millis(50);
-/// Requests at the same time.
-pub(crate) const AT_ONCE: usize = 16;
+/// Requests at the same time: each may hold an object, compressed and not.
+pub(crate) const AT_ONCE: usize = 8;
 
 /// A store of directories: objects by content, and a head for each directory that is whole.
 pub struct Store {
@@ -252,7 +252,7 @@ fn said(error: &dyn std::error::Error) -> String {
             texts.push(text);
         }
     }
-    let whole = texts.join(": ");
+    let whole = brief(&texts.join(": "));
     let clean: String = whole
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -265,10 +265,43 @@ fn said(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What a service said, without the request before it and the tags around it.
+fn brief(text: &str) -> String {
+    let end = text.rsplit_once(" - ").map_or(text, |(_, end)| end);
+    let inside = |tag: &str| {
+        let (_, rest) = end.split_once(&format!("<{tag}>"))?;
+        rest.split_once(&format!("</{tag}>"))
+            .map(|(inside, _)| inside)
+    };
+    match (end.split_once('<'), inside("Code"), inside("Message")) {
+        (Some((status, _)), Some(code), Some(message)) => format!("{status}{code}: {message}"),
+        _ => end.to_owned(),
+    }
+}
+
 /// A name for temporary things.
 pub(crate) fn random() -> String {
     let mut bytes = [0; 8];
     // Names that meet are refused where they are made.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     hex(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_said_is_brief() {
+        let text = "Generic S3 error: Error performing GET http://h/b in 2ms - Server returned non-2xx status code: \
+                    403 Forbidden: <?xml version=\"1.0\"?><Error><Code>InvalidAccessKeyId</Code>\
+                    <Message>No such key.</Message></Error>";
+        let expected =
+            "Server returned non-2xx status code: 403 Forbidden: InvalidAccessKeyId: No such key.";
+        assert_eq!(brief(text), expected);
+        assert_eq!(brief("connection refused"), "connection refused");
+        let error = std::io::Error::other(format!("a\u{1b}[31m\n{}", "x".repeat(1000)));
+        let text = said(&error);
+        assert!(text.starts_with("a [31m x") && text.len() < 610, "{text}");
+    }
 }
