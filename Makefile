@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-golden test-independents test-targets test-attacks test-slurm test-sync test-kubernetes test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results fuzz bench setup lint clean
+.PHONY: demo test test-languages test-golden test-independents test-targets test-private test-attacks test-slurm test-sync test-kubernetes test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results fuzz bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -49,6 +49,13 @@ test-independents: setup
 test-targets: setup
 	$(CARGO) build --release --quiet --bin mirrorcode
 	sh tests/targets.sh target/release/mirrorcode
+
+# The sealed sample targets from an empty cache: with their key, without it, killed in the middle, and a search of the disk
+# for what they hold. Minutes, needs the package mirror and memory at /dev/shm.
+test-private: PACKAGES += python3 zstd
+test-private: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	sh tests/private/run.sh target/release/mirrorcode
 
 # Every attack on the sandboxes, and its twin with the wall removed: some minutes, builds what images it lacks.
 test-attacks: setup

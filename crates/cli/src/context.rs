@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use image::Cache;
 use target::build::Means;
-use target::{Catalog, Identities, Opened, sealed};
+use target::{Catalog, Identities, Opened, Target, sealed};
+use tempfile::TempDir;
 
 use crate::args::Places;
 use crate::exit::{self, Failure};
@@ -118,6 +119,16 @@ impl Context {
         })
     }
 
+    /// Where passing things of a target go: cases of a sealed one stay in memory, beside its plain form, whatever ends the
+    /// program.
+    pub(crate) fn scratch(&self, target: &Target) -> Result<PathBuf, Failure> {
+        let catalog = self.catalog()?;
+        Ok(match (&catalog.opened, catalog.is_sealed(target)) {
+            (Some(opened), true) => opened.clone(),
+            _ => std::env::temp_dir(),
+        })
+    }
+
     /// What building and measuring a target is given.
     pub(crate) fn means<'a>(&'a self, cache: &'a Cache) -> Means<'a> {
         Means {
@@ -173,6 +184,14 @@ impl From<agent::Error> for Failure {
     fn from(error: agent::Error) -> Self {
         Failure::machine(error)
     }
+}
+
+/// A directory that is removed again. Its name begins with a dot, so that nobody takes it for a target where those are.
+pub(crate) fn passing(prefix: &str, place: &Path) -> Result<TempDir, Failure> {
+    tempfile::Builder::new()
+        .prefix(&format!(".mirrorcode-{prefix}-"))
+        .tempdir_in(place)
+        .map_err(|error| Failure::io(place, &error))
 }
 
 /// A guard library as the target crate wants it.

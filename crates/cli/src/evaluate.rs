@@ -11,6 +11,7 @@ use score::{
 };
 use target::{Case, Language, Spec};
 
+use crate::context::passing;
 use crate::exit::{self, Failure};
 use crate::verdict;
 
@@ -107,6 +108,8 @@ pub(crate) struct VisibleCases {
     pub(crate) visible: Vec<Case>,
     pub(crate) jobs: usize,
     pub(crate) interrupted: Arc<AtomicBool>,
+    /// Where results stand until they have been shown.
+    pub(crate) scratch: PathBuf,
 }
 
 impl VisibleCases {
@@ -170,7 +173,7 @@ impl VisibleCases {
             });
             return Ok(failed);
         };
-        let kept = tempdir()?;
+        let kept = passing("results", &self.scratch)?;
         let results = Results::open(kept.path(), "evaluate")?;
         let results = score::run_all(
             &stage,
@@ -212,13 +215,6 @@ impl VisibleCases {
             status: i32::from(passed < total),
         })
     }
-}
-
-fn tempdir() -> Result<tempfile::TempDir, Failure> {
-    tempfile::Builder::new()
-        .prefix("mirrorcode-results-")
-        .tempdir()
-        .map_err(|error| Failure::io(&std::env::temp_dir(), &error))
 }
 
 impl Evaluator for VisibleCases {

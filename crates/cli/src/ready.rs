@@ -66,6 +66,7 @@ pub(crate) struct Ready {
     agent_root: image::Image,
     reference: target::reference::Prepared,
     roots: Roots,
+    scratch: PathBuf,
     _images: Vec<image::Image>,
 }
 
@@ -105,6 +106,7 @@ pub(crate) fn prepare(
         build: build.root.clone(),
         runtime: runtime.root.clone(),
     };
+    let scratch = context.scratch(&target)?;
     Ok(Ready {
         target,
         language,
@@ -112,6 +114,7 @@ pub(crate) fn prepare(
         agent_root,
         reference,
         roots,
+        scratch,
         _images: vec![build, runtime],
     })
 }
@@ -191,6 +194,7 @@ impl Ready {
             visible: self.visible.clone(),
             jobs: place.jobs,
             interrupted: Arc::clone(place.stop),
+            scratch: self.scratch.clone(),
         };
         let spec = &self.target.spec;
         let environment = spec.environment.iter().filter(|(name, _)| *name != "HOME");

@@ -9,7 +9,7 @@ use serde_json::json;
 use similar::TextDiff;
 
 use crate::args::ReplayArgs;
-use crate::context::Context;
+use crate::context::{Context, passing};
 use crate::exit::{self, Answer, Failure};
 use crate::ready::{self, Place};
 use crate::runs;
@@ -78,10 +78,15 @@ pub(crate) fn run(context: &Context, arguments: &ReplayArgs) -> Answer {
             ));
         }
     }
-    let scratch = tempfile::Builder::new()
-        .prefix("mirrorcode-replay-")
-        .tempdir()
-        .map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
+    // What a sealed target's run holds is at home among runs; programs may be forbidden where the plain form stands.
+    let is_sealed = context.catalog()?.is_sealed(&ready.target);
+    let scratch = if is_sealed {
+        std::fs::create_dir_all(context.runs())
+            .map_err(|error| Failure::io(context.runs(), &error))?;
+        passing("replay", context.runs())?
+    } else {
+        passing("replay", &std::env::temp_dir())?
+    };
     let header = Header::new(&task, env!("CARGO_PKG_VERSION"), digests)?;
     let directory = scratch.path().join(&header.id);
     drop(Run::create(

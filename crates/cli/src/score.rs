@@ -11,7 +11,7 @@ use serde_json::json;
 use target::{Case, Target, Task};
 
 use crate::args::ScoreArgs;
-use crate::context::{Context, GUARD};
+use crate::context::{Context, GUARD, passing};
 use crate::evaluate::{self, Made, Roots};
 use crate::exit::{self, Answer, Failure};
 use crate::terminal::{self, Progress};
@@ -379,15 +379,10 @@ fn restore(
             run_directory.display()
         ))
     })?;
-    let dir = tempfile::Builder::new()
-        .prefix("mirrorcode-restored-")
-        .tempdir()
-        .map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
+    let scratch = context.scratch(target)?;
+    let dir = passing("restored", &scratch)?;
     // A run does not carry what its task provides.
-    let provided = tempfile::Builder::new()
-        .prefix("mirrorcode-task-")
-        .tempdir()
-        .map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
+    let provided = passing("task", &scratch)?;
     let files = provided.path().join("task");
     task::assemble(context, target, language, &target.visible()?, &files)?;
     let store = run::Store::open(run_directory, run::Known::scan(&[&files])?);

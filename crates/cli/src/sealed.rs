@@ -1,6 +1,7 @@
 //! `mirrorcode target pack` and `mirrorcode target open`: targets that never stand in a public repository.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use target::{Identities, Recipient, Target, sealed};
@@ -57,6 +58,12 @@ pub(crate) fn open(context: &Context, file: &Path, to: Option<&Path>) -> Answer 
                 plain.display()
             )));
         }
+        // Its owner's alone from the first file on, wherever it is copied to.
+        fs::create_dir_all(to).map_err(|error| Failure::io(to, &error))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&plain)
+            .map_err(|error| Failure::io(&plain, &error))?;
         copy(&target.dir, &plain)?;
         terminal::line(&format!(
             "{}: written to {}",
@@ -103,16 +110,17 @@ pub(crate) fn identities(path: Option<&Path>) -> Result<Identities, Failure> {
     Ok(Identities::read(path)?)
 }
 
-/// Refuses what would be written into the plain form, and lost.
+/// Refuses what would be written into the plain form, and lost. `otherwise` says what else can be done.
 pub(crate) fn must_be_plain(
     catalog: &target::Catalog,
     target: &Target,
     command: &str,
+    otherwise: &str,
 ) -> Result<(), Failure> {
     if catalog.is_sealed(target) {
         return Err(Failure::usage(format!(
             "{} is sealed: write it to a directory with `mirrorcode target open FILE --output DIR`, {command} it there with \
-             --targets DIR, and seal it again",
+             --targets DIR, and seal it again{otherwise}",
             target.spec.name
         )));
     }

@@ -1,6 +1,6 @@
 //! `mirrorcode report`: runs as a static site.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -59,7 +59,8 @@ pub(crate) fn run(context: &Context, arguments: &ReportArgs) -> Answer {
         }
     }
     let found = Results::with_screens(rows, &screens, &catalog);
-    let targets = targets(context, !arguments.no_docs);
+    let shown: BTreeSet<&str> = found.rows.iter().map(|row| row.target.as_str()).collect();
+    let targets = targets(context, &shown, !arguments.no_docs);
     let site = Site {
         results: &found,
         targets: &targets,
@@ -108,8 +109,13 @@ fn put(new: tempfile::TempDir, out: &Path) -> std::io::Result<()> {
     })
 }
 
-/// What is known here of every target. One that cannot be read is left out: its runs are shown all the same.
-fn targets(context: &Context, with_docs: bool) -> BTreeMap<String, TargetPage> {
+/// What is known here of every target. One that cannot be read is left out: its runs are shown all the same. One that is
+/// sealed is there only where its runs are: a site may go to people who must not know of it.
+fn targets(
+    context: &Context,
+    shown: &BTreeSet<&str>,
+    with_docs: bool,
+) -> BTreeMap<String, TargetPage> {
     let Ok(catalog) = context.catalog() else {
         return BTreeMap::new();
     };
@@ -117,11 +123,23 @@ fn targets(context: &Context, with_docs: bool) -> BTreeMap<String, TargetPage> {
     names
         .into_iter()
         .filter_map(|name| {
-            let page = catalog
-                .target(&name)
-                .and_then(|target| page(context, &target, with_docs));
-            match page {
-                Ok(page) => Some((name, page)),
+            let found = catalog.target(&name);
+            let is_sealed = found
+                .as_ref()
+                .is_ok_and(|target| catalog.is_sealed(target));
+            if is_sealed && !shown.contains(name.as_str()) {
+                return None;
+            }
+            match found.and_then(|target| page(context, &target, with_docs)) {
+                Ok(page) => {
+                    if is_sealed {
+                        terminal::note(&format!(
+                            "note: the site shows {name}, which is sealed: its families, and runs with its visible cases; \
+                             it is for those who may know of it"
+                        ));
+                    }
+                    Some((name, page))
+                }
                 Err(error) => {
                     terminal::note(&format!("mirrorcode: {error}; its page says less"));
                     None

@@ -29,7 +29,16 @@ impl From<Error> for Failure {
 pub(crate) fn run(context: &Context, name: &str, options: Options, as_json: bool) -> Answer {
     let catalog = context.catalog()?;
     let target = catalog.target(name)?;
-    crate::sealed::must_be_plain(&catalog, &target, "measure")?;
+    // Printed, the record is not lost with the plain form.
+    let is_kept = !catalog.is_sealed(&target);
+    if !as_json {
+        crate::sealed::must_be_plain(
+            &catalog,
+            &target,
+            "measure",
+            "; --json prints the record and writes nothing",
+        )?;
+    }
     let cache = context.cache()?;
     let progress = Mutex::new(Progress::new());
     let means = context.means(&cache);
@@ -45,9 +54,11 @@ pub(crate) fn run(context: &Context, name: &str, options: Options, as_json: bool
     })?;
     drop(progress);
     let path = target.dir.join(FILE);
-    record
-        .save(&path)
-        .map_err(|error| Failure::io(&path, &error))?;
+    if is_kept {
+        record
+            .save(&path)
+            .map_err(|error| Failure::io(&path, &error))?;
+    }
     if as_json {
         terminal::json(&record);
     } else {

@@ -256,7 +256,12 @@ fn build(context: &Context, name: &str, options: Options) -> Answer {
     let catalog = context.catalog()?;
     let target = catalog.target(name)?;
     if !options.no_draw {
-        crate::sealed::must_be_plain(&catalog, &target, "build")?;
+        crate::sealed::must_be_plain(
+            &catalog,
+            &target,
+            "build",
+            "; --no-draw fetches the reference and its documentation alone",
+        )?;
     }
     let report = build_target(context, &target, options)?;
     for note in &report.notes {

@@ -147,15 +147,16 @@ impl Catalog {
 
     /// What to say of sealed targets where a name is unknown.
     fn closed(&self) -> String {
-        let count = sealed_in(&self.targets).map_or(0, |files| files.len());
-        let there = match count {
-            _ if self.opened.is_some() => return String::new(),
+        let sealed = sealed_in(&self.targets).map_or(0, |files| files.len());
+        let opened = self.opened.as_deref().map(entries);
+        let opened = opened.map_or(0, |found| found.map_or(0, |dirs| dirs.len()));
+        let there = match sealed.saturating_sub(opened) {
             0 => return String::new(),
-            1 => "a sealed target is there".to_owned(),
-            count => format!("{count} sealed targets are there"),
+            1 => "a sealed target is there that no identity opens".to_owned(),
+            count => format!("{count} sealed targets are there that no identity opens"),
         };
         format!(
-            "; {there}: name a file with your identity by --identity or {}",
+            "; {there}: name a file with yours by --identity or {}",
             sealed::VARIABLE
         )
     }
