@@ -53,8 +53,12 @@ fn listed(place: &Place, of: &[(&str, &str)]) -> Vec<Value> {
     done.json().as_array().unwrap().clone()
 }
 
-/// A script with an answer to each question: the function itself for what is recited, and the body of another function
-/// of the same program below the right signature for everything else.
+/// What is written of the new program: less like it than other functions of a program are like each other, so that no
+/// change of the sources that stand in for programs decides what is flagged.
+const LIKELY: &str = "{\n    let value = self.value.clone();\n    Ok(value)\n}";
+
+/// A script with an answer to each question: the function itself for what is recited, something likely for the new program,
+/// and the body of another function of the same program below the right signature for the baseline.
 fn answers(listed: &[Value]) -> Vec<Value> {
     listed
         .iter()
@@ -70,7 +74,11 @@ fn answers(listed: &[Value]) -> Vec<Value> {
                     .collect();
                 let other = same[(place + 1) % same.len()]["text"].as_str().unwrap();
                 let body = |text: &str| text.find("{\n").unwrap_or(text.len());
-                format!("{}{}", &text[..body(text)], &other[body(other)..])
+                let likely = match function["target"] == "new" {
+                    true => LIKELY,
+                    false => &other[body(other)..],
+                };
+                format!("{}{likely}", &text[..body(text)])
             };
             json!({"text": format!("```rust\n{written}\n```")})
         })
