@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-golden test-independents test-targets test-private test-attacks test-slurm test-sync test-kubernetes test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results fuzz bench setup lint clean
+.PHONY: demo test test-languages test-golden test-independents test-targets test-private test-attacks test-slurm test-sync test-kubernetes test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results test-screen fuzz bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -34,6 +34,10 @@ test: lint
 test-languages: setup
 	$(CARGO) test --locked -p cli --test line -- --ignored
 	$(CARGO) test --locked -p image -- --ignored
+
+# The source code of real references, fetched and screened: needs the package mirror.
+test-screen: setup
+	$(CARGO) test --locked -p cli --test screen -- --ignored
 
 # One whole rebuild in each language, each of which has to be solved: builds what images it lacks.
 test-golden: setup

@@ -1,8 +1,8 @@
 """Makes every figure of `mirrorcode results` again, from the table of runs alone, with pandas, scipy and statsmodels.
 
-    python check.py CSV PARQUET JSON
+    python check.py CSV PARQUET JSON SCREEN
 
-CSV and PARQUET are directories of tables, JSON is what `--json` printed. Says what differs, and ends with status 1 if anything does.
+CSV and PARQUET are directories of tables, JSON is what `--json` printed, SCREEN is what `--screen` was given. Says what differs, and ends with status 1 if anything does.
 """
 
 import json
@@ -283,6 +283,44 @@ for _, row in tables["profile"].iterrows():
     same(f"{what} low", row.low, low if seen else math.nan, 1e-7)
     same(f"{what} high", row.high, high if seen else math.nan, 1e-7)
     same(f"{what} incidence", row.incidence, (reached[-1] if reached else 0.0) if seen else math.nan)
+
+# Solved rates by what the screen says, and beside what it found.
+screen = json.loads(Path(sys.argv[4]).read_text())
+says = {target["target"]: {True: "flagged", False: "not flagged", None: "not tested"}[target["flagged"]] for target in screen["targets"]}
+screened = [system for system in systems if of[system].model.iloc[0] == screen["model"]]
+if set(tables["memorization"].system) != set(screened) or not screened:
+    say(f"memorization: {set(tables['memorization'].system)}, not {screened}")
+groups = 0
+for system in screened:
+    kinds = of[system].target.map(says).fillna("not tested")
+    groups += 1 + kinds.nunique() + of[system]["size"].nunique() + of[system].groupby(["size", kinds]).ngroups
+if len(tables["memorization"]) != groups:
+    say(f"memorization: {len(tables['memorization'])} rows, not {groups}")
+for _, row in tables["memorization"].iterrows():
+    own = of[row.system]
+    own = own if row.by == "all" else own[own["size"] == row.value]
+    own = own if row.kept == "all" else own[own.target.map(says).fillna("not tested") == row.kept]
+    values, tasks = over_targets(own, rate)
+    low, high = wilson(own.solved.sum(), len(own))
+    mean_low, mean_high = around(values.mean(), values)
+    for name, expected in {
+        "targets": own.target.nunique(), "tasks": tasks, "runs": len(own), "solved": own.solved.sum(), "rate": own.solved.mean(),
+        "rate_low": low, "rate_high": high, "mean": values.mean(), "mean_low": mean_low, "mean_high": mean_high,
+    }.items():
+        same(f"memorization {row.system} {row.value} {row.kept} {name}", row[name], expected)
+if len(tables["screen"]) != len(screen["targets"]) * len(screened):
+    say(f"screen: {len(tables['screen'])} rows")
+for _, row in tables["screen"].iterrows():
+    own = of[row.system][of[row.system].target == row.target]
+    target = next(target for target in screen["targets"] if target["target"] == row.target)
+    low, high = wilson(own.solved.sum(), len(own)) if len(own) else (math.nan, math.nan)
+    for name, expected in {
+        "functions": target["functions"], "files": target["files"], "refused": target["refused"], "similarity": target["mean"],
+        "similarity_low": target["low"], "similarity_high": target["high"], "p": target["p"], "p_corrected": target["p_corrected"],
+        "p_files": target["p_files"], "baseline": screen["baseline"]["mean"], "programs": len(screen["baseline"]["programs"]),
+        "runs": len(own), "solved": own.solved.sum(), "rate": own.solved.mean() if len(own) else math.nan, "rate_low": low, "rate_high": high,
+    }.items():
+        same(f"screen {row.system} {row.target} {name}", row[name], expected)
 
 print(f"{compared} figures of {len(every)} runs compared, {problems} differ")
 sys.exit(1 if problems else 0)
