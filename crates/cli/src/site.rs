@@ -62,6 +62,7 @@ pub(crate) fn run(context: &Context, arguments: &ReportArgs) -> Answer {
         results: &found,
         targets: &targets,
         unreadable: &unreadable,
+        more: &[],
     };
     let failed = |error: std::io::Error| Failure::io(out, &error);
     site.write(new.path()).map_err(failed)?;
@@ -107,7 +108,7 @@ fn put(new: tempfile::TempDir, out: &Path) -> std::io::Result<()> {
 }
 
 /// What is known here of every target. One that cannot be read is left out: its runs are shown all the same.
-fn targets(context: &Context, with_docs: bool) -> BTreeMap<String, TargetPage> {
+pub(crate) fn targets(context: &Context, with_docs: bool) -> BTreeMap<String, TargetPage> {
     let Ok(catalog) = context.catalog() else {
         return BTreeMap::new();
     };

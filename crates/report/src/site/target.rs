@@ -53,7 +53,7 @@ pub(super) fn list(site: &Site<'_>) -> String {
         here: "targets.html",
         body,
     }
-    .write()
+    .write(site.more)
 }
 
 fn strength(row: &StrengthRow) -> Markup {
@@ -80,7 +80,7 @@ pub(super) fn page(site: &Site<'_>, name: &str) -> String {
         here: "",
         body,
     }
-    .write()
+    .write(site.more)
 }
 
 fn about(page: &TargetPage) -> Markup {
