@@ -5,7 +5,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORCODE := $(CARGO) run --release --quiet --bin mirrorcode --
 
-.PHONY: demo test test-languages test-golden test-independents test-targets test-private test-attacks test-slurm test-sync test-kubernetes test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results test-screen fuzz bench setup lint clean
+.PHONY: demo test test-languages test-golden test-independents test-targets test-private test-attacks test-slurm test-sync test-kubernetes test-cgroup2 test-models test-gateway test-mcp test-people test-crash test-pages test-results test-screen test-serve fuzz bench setup lint clean
 
 # Debian packages by name: mmdebstrap and uidmap build root filesystems without root.
 PACKAGES := mmdebstrap uidmap
@@ -127,6 +127,13 @@ test-pages: setup
 test-results: PACKAGES += python3-venv python3-pip
 test-results: setup
 	CARGO="$(CARGO)" sh tests/results/run.sh
+
+# A real server: a submission that is scored again, a kill -9 in the middle of that, changed bundles, schemathesis against its
+# OpenAPI, and how many reads it answers in a second. Installs about 100 MB of Python packages into ~/.cache/mirrorcode-serve once.
+test-serve: PACKAGES += python3-venv python3-pip curl zstd minisign wrk
+test-serve: setup
+	$(CARGO) build --release --quiet --bin mirrorcode
+	CARGO="$(CARGO)" sh tests/serve/run.sh target/release/mirrorcode
 
 # A thousand runs of a scripted agent, killed at random instants and resumed to the end; and one on a disk that fills up.
 # 41 minutes on two cores that were busy otherwise too; says every fifty runs how it stands. `make test` does it to eight runs.

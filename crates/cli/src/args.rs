@@ -109,6 +109,10 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Write a run as a log that Inspect opens
     Export(ExportArgs),
+    /// Put a run into one signed file for others, or look at such a file
+    Bundle(crate::bundle::BundleArgs),
+    /// Serve the leaderboard, and take, score again and publish bundles of others
+    Serve(Box<crate::serve::ServeArgs>),
     /// Build a submission, run every case, give the verdict
     Score(ScoreArgs),
     /// Ask a model to recite references' source code, and test whether it knows them by heart

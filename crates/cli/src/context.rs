@@ -85,6 +85,15 @@ impl Context {
 
     /// Where things are, as arguments for another process of this program in another directory or on another machine.
     pub(crate) fn places(&self) -> Result<Vec<OsString>, Failure> {
+        let runs = std::fs::canonicalize(self.runs());
+        let runs = runs.map_err(|error| Failure::io(self.runs(), &error))?;
+        let mut places = self.places_for_strangers()?;
+        places.extend(["--runs".into(), runs.into()]);
+        Ok(places)
+    }
+
+    /// The same for a process that has nothing to do with the runs here.
+    pub(crate) fn places_for_strangers(&self) -> Result<Vec<OsString>, Failure> {
         let whole =
             |path: &Path| std::fs::canonicalize(path).map_err(|error| Failure::io(path, &error));
         let catalog = self.catalog()?;
@@ -93,8 +102,6 @@ impl Context {
             whole(&catalog.targets)?.into(),
             "--languages".into(),
             whole(&catalog.languages)?.into(),
-            "--runs".into(),
-            whole(self.runs())?.into(),
         ];
         if let Some(cache) = &self.places.cache {
             places.extend(["--cache".into(), whole(cache)?.into()]);

@@ -3,6 +3,7 @@
 mod agents;
 mod args;
 mod attempt;
+mod bundle;
 mod campaign;
 mod choose;
 mod compare;
@@ -29,6 +30,7 @@ mod runs;
 mod score;
 mod screen;
 mod sealed;
+mod serve;
 mod shell;
 mod site;
 mod strength;
@@ -78,6 +80,8 @@ fn main() -> ExitCode {
         Command::Results(arguments) => results::run(&context, &arguments),
         Command::Report(arguments) => site::run(&context, &arguments),
         Command::Export(arguments) => export::run(&context, &arguments),
+        Command::Bundle(arguments) => bundle::run(&context, &arguments),
+        Command::Serve(arguments) => serve::run(&context, &arguments),
         Command::Score(arguments) => score::run(&context, &arguments),
         Command::Screen(arguments) => screen::run(&context, &arguments),
         Command::Replay(arguments) => replay::run(&context, &arguments),

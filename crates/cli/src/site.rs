@@ -65,6 +65,7 @@ pub(crate) fn run(context: &Context, arguments: &ReportArgs) -> Answer {
         results: &found,
         targets: &targets,
         unreadable: &unreadable,
+        more: &[],
     };
     let failed = |error: std::io::Error| Failure::io(out, &error);
     site.write(new.path()).map_err(failed)?;
@@ -111,7 +112,7 @@ fn put(new: tempfile::TempDir, out: &Path) -> std::io::Result<()> {
 
 /// What is known here of every target. One that cannot be read is left out: its runs are shown all the same. One that is
 /// sealed is there only where its runs are: a site may go to people who must not know of it.
-fn targets(
+pub(crate) fn targets(
     context: &Context,
     shown: &BTreeSet<&str>,
     with_docs: bool,

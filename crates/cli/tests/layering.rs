@@ -10,9 +10,9 @@ use assert_cmd::Command;
 use common::repository;
 
 /// Data flows from left to right. Nothing on the left knows anything on its right.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 17] = [
     "sandbox", "image", "target", "oracle", "model", "mcp", "agent", "run", "campaign", "store",
-    "score", "screen", "report", "cli", "fuzz",
+    "score", "bundle", "screen", "report", "serve", "cli", "fuzz",
 ];
 /// Where `unsafe` may stand: at the kernel's door, and in what runs inside without a standard library.
 const UNSAFE: [&str; 2] = ["sandbox", "oracle"];

@@ -1,5 +1,6 @@
 //! The targets, by what they read.
 
+mod bundles;
 mod cases;
 mod files;
 mod models;
@@ -60,4 +61,5 @@ targets! {
     "run-toml", Calls, "`run.toml`", "somebody else's run", seeds::run_toml, runs::header;
     "control", Calls, "`control.json`: orders to a run", "user", seeds::controls, runs::control;
     "tree", Files, "a recorded workspace, restored", "somebody else's run", seeds::lists, runs::tree;
+    "bundle", Files, "a signed bundle of a run: unpacked, and held against itself", "submitter", bundles::seeds, bundles::read;
 }

@@ -104,6 +104,21 @@ pub struct Site<'a> {
     pub targets: &'a BTreeMap<String, TargetPage>,
     /// Runs that could not be read: where, and why.
     pub unreadable: &'a [String],
+    /// Pages that whoever serves the site adds to it, at its top, for the menu: file and what it is called.
+    pub more: &'a [(&'a str, &'a str)],
+}
+
+/// A page at the top of a site that whoever serves it makes: the same frame around another body. `more` is that of the
+/// [`Site`].
+pub fn page(title: &str, crumb: &str, here: &str, more: &[(&str, &str)], body: Markup) -> String {
+    frame::Page {
+        title,
+        crumb,
+        up: "",
+        here,
+        body,
+    }
+    .write(more)
 }
 
 /// A name that can stand in a file's name and a link, whatever it holds. Different names may give the same one.

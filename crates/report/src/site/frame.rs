@@ -32,7 +32,8 @@ const MENU: [(&str, &str); 7] = [
 ];
 
 impl Page<'_> {
-    pub(super) fn write(&self) -> String {
+    /// `more` are entries of the menu besides those that every site has.
+    pub(super) fn write(&self, more: &[(&str, &str)]) -> String {
         let style = page::STYLE.to_owned() + STYLE;
         let policy = format!(
             "default-src 'none'; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
@@ -57,8 +58,8 @@ impl Page<'_> {
                     nav.way aria-label="Site" {
                         a.brand href=(format!("{}index.html", self.up)) { "mirrorcode" }
                         ul {
-                            @for (file, name) in MENU {
-                                li { a href=(format!("{}{file}", self.up)) aria-current=[(file == self.here).then_some("page")] { (name) } }
+                            @for (file, name) in MENU.iter().chain(more) {
+                                li { a href=(format!("{}{file}", self.up)) aria-current=[(*file == self.here).then_some("page")] { (name) } }
                             }
                         }
                     }

@@ -63,7 +63,7 @@ pub(super) fn page(site: &Site<'_>) -> String {
         here: "memorization.html",
         body,
     }
-    .write()
+    .write(site.more)
 }
 
 fn rates(site: &Site<'_>) -> Markup {

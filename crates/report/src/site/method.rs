@@ -47,7 +47,7 @@ pub(super) fn page(site: &Site<'_>) -> String {
         here: "method.html",
         body,
     }
-    .write()
+    .write(site.more)
 }
 
 pub(super) fn data(site: &Site<'_>) -> String {
@@ -80,5 +80,5 @@ pub(super) fn data(site: &Site<'_>) -> String {
         here: "data.html",
         body,
     }
-    .write()
+    .write(site.more)
 }

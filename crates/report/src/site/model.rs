@@ -49,7 +49,7 @@ pub(super) fn page(site: &Site<'_>, system: &str) -> String {
         here: "",
         body,
     }
-    .write()
+    .write(site.more)
 }
 
 fn facts(row: &Row<'_>) -> Markup {

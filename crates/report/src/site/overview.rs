@@ -147,7 +147,7 @@ pub(super) fn leaderboard(site: &Site<'_>) -> String {
         here: "index.html",
         body,
     };
-    page.write()
+    page.write(site.more)
 }
 
 fn board(site: &Site<'_>, systems: &[(String, String)]) -> Markup {
@@ -366,7 +366,7 @@ pub(super) fn tasks(site: &Site<'_>) -> String {
         here: "tasks.html",
         body,
     }
-    .write()
+    .write(site.more)
 }
 
 /// Rows of runs as a table; `up` leads to the top of the site.
@@ -418,5 +418,5 @@ pub(super) fn runs(site: &Site<'_>) -> String {
         here: "runs.html",
         body,
     }
-    .write()
+    .write(site.more)
 }

@@ -55,7 +55,7 @@ pub(super) fn list(site: &Site<'_>) -> String {
         here: "targets.html",
         body,
     }
-    .write()
+    .write(site.more)
 }
 
 fn strength(row: &StrengthRow) -> Markup {
@@ -83,7 +83,7 @@ pub(super) fn page(site: &Site<'_>, name: &str) -> String {
         here: "",
         body,
     }
-    .write()
+    .write(site.more)
 }
 
 fn about(page: &TargetPage) -> Markup {
