@@ -179,6 +179,8 @@ bench: setup
 	$(CARGO) run --release --quiet -p cli --example soak
 	$(CARGO) build --release --quiet -p run --example turns
 	sh benches/turns.sh target/release/mirrorcode target/release/examples/turns
+	$(CARGO) build --release --quiet -p campaign --example scale --example week
+	sh benches/week.sh target/release/examples/scale target/release/examples/week target/release/examples/turns
 
 clean:
 	$(CARGO) clean
