@@ -225,7 +225,10 @@ fn keys(builder: AmazonS3Builder, access: &Access) -> Result<AmazonS3Builder> {
     if let Some(path) = file.or_else(|| variable("AWS_SHARED_CREDENTIALS_FILE").map(Into::into)) {
         let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
         let text = fs::read_to_string(&path).map_err(|error| {
-            Error::Credentials(format!("cannot read the keys in {}: {error}", path.display()))
+            Error::Credentials(format!(
+                "cannot read the keys in {}: {error}",
+                path.display()
+            ))
         })?;
         let keys = read_keys(&text, &profile).ok_or_else(|| no_keys_in(&path, &profile))?;
         let builder = builder
