@@ -494,3 +494,22 @@ pub(crate) fn lists() -> Vec<Vec<u8>> {
     );
     bytes(&[&list, &inside])
 }
+
+/// Source code in each language, and answers that hold some.
+pub(crate) fn code() -> Vec<Vec<u8>> {
+    let texts = [
+        "static int f(int *a)\n{\n  /* x */ if (a) { return *a; }\n  return 'x';\n}\n#define X 1\nint old(a) int a; { return a; }\n",
+        "namespace n { class A { int f() const { return \"a\"[0]; } }; }\nA::A() : a(1) {}\n",
+        "package p\n\nfunc (s *S) f(a ...int) (b int, err error) {\n\treturn `x`, func() error { return nil }()\n}\n",
+        "class A(B):\n    @p\n    def f(self, *a, **b):\n        \"\"\"doc\"\"\"\n        return f\"{a!r}\"  # x\n",
+        "impl<T> A for B<T> {\n    pub fn f(&self) -> R<'_> { match self { _ => r#\"x\"# } }\n}\nmod tests { fn t() {} }\n",
+    ];
+    let plain = (0..)
+        .zip(texts)
+        .map(|(how, text)| [&[how], text.as_bytes()].concat());
+    let fenced = (0..).zip(texts).map(|(how, text)| {
+        let text = format!("Here:\n```x\n{text}```\nand ````\n  {text}\n````\n");
+        [&[how], text.as_bytes()].concat()
+    });
+    plain.chain(fenced).collect()
+}

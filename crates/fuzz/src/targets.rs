@@ -6,6 +6,7 @@ mod files;
 mod models;
 mod oracle;
 mod runs;
+mod screen;
 
 use crate::Pace::{Calls, Files, Memory};
 use crate::{Target, seeds};
@@ -60,6 +61,8 @@ targets! {
     "resume", Memory, "a journal, as the conversation that it was", "somebody else's run", seeds::journals, runs::resume;
     "run-toml", Calls, "`run.toml`", "somebody else's run", seeds::run_toml, runs::header;
     "control", Calls, "`control.json`: orders to a run", "user", seeds::controls, runs::control;
+    "functions", Memory, "source code of a reference, of which functions are cut", "registry", seeds::code, screen::functions;
+    "answer", Memory, "what a model writes for a function", "model", seeds::code, screen::answer;
     "tree", Files, "a recorded workspace, restored", "somebody else's run", seeds::lists, runs::tree;
     "bundle", Files, "a signed bundle of a run: unpacked, and held against itself", "submitter", bundles::seeds, bundles::read;
 }
