@@ -166,8 +166,11 @@ program() {
 }
 bad=0
 for target in $targets; do
-  find "$MIRRORCODE_CACHE/images" "$MIRRORCODE_CACHE/docs/$target" -type f \
-    \( -path "*/docs/*" -o -name "$(basename "$(program "$target")")" -o -name "$(basename "$(program "$target")").1*" \) -print0 |
+  name=$(basename "$(program "$target")")
+  {
+    find "$MIRRORCODE_CACHE/docs/$target" -type f -print0
+    find "$MIRRORCODE_CACHE/images" -type f \( -path "*/usr/bin/$name" -o -name "$name.1.gz" \) -print0
+  } |
     xargs -0 python3 "$here/search.py" exempt "$known/$target" >"$known/counts"
   python3 "$here/search.py" look "$known/$target" "$known/begin" "$out" "$MIRRORCODE_CACHE" /tmp /var/tmp >"$known/found" 2>"$known/looked"
   # A directory below another one is looked at twice.
