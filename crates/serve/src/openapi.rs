@@ -318,7 +318,7 @@ fn operation(of: &Operation) -> Value {
     match of.id {
         "submit" => {
             operation["requestBody"] =
-                json!({ "required": true, "content": { "application/zstd": {} } });
+                json!({ "required": true, "content": { "application/octet-stream": {} } });
         }
         "add-token" => {
             operation["requestBody"] = json!({ "required": true, "content": content("NewToken") });
