@@ -3,6 +3,8 @@
 # object. Needs python3 with venv; installs moto once into ~/.cache/mirrorcode-sync.
 # Usage: run.sh MIRRORCODE CAMPAIGN_RUNS. RUNS says how many runs (60), KILLS how many kills (40), SIZE how large files are.
 set -eu
+program=$(realpath "$1")
+maker=$(realpath "$2")
 cd "$(dirname "$0")"
 place=${XDG_CACHE_HOME:-$HOME/.cache}/mirrorcode-sync
 wanted=$(cksum < requirements.txt)
@@ -12,4 +14,4 @@ if [ "$(cat "$place/wanted" 2>/dev/null)" != "$wanted" ]; then
   "$place/bin/pip" install --quiet --disable-pip-version-check --requirement requirements.txt
   echo "$wanted" > "$place/wanted"
 fi
-exec "$place/bin/python" test.py "$1" "$2" "$place/bin/moto_server"
+exec "$place/bin/python" test.py "$program" "$maker" "$place/bin/moto_server"
