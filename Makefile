@@ -136,7 +136,7 @@ test-serve: setup
 	CARGO="$(CARGO)" sh tests/serve/run.sh target/release/mirrorcode
 
 # A thousand runs of a scripted agent, killed at random instants and resumed to the end; and one on a disk that fills up.
-# 41 minutes on two cores that were busy otherwise too; says every fifty runs how it stands. `make test` does it to eight runs.
+# 16 minutes on two cores, beside other work; says every fifty runs how it stands. `make test` does it to eight runs.
 test-crash: setup
 	MIRRORCODE_KILLED_RUNS=$${MIRRORCODE_KILLED_RUNS:-1000} nice $(CARGO) test --release --locked -p cli --test kill -- --nocapture --test-threads 1
 
