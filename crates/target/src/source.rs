@@ -65,9 +65,10 @@ impl PackageSource {
         let arguments = quoted(&self.arguments);
         let copy = "cp -R /fetched/source/. /source\n";
         let build = match self.origin.registry {
-            // Not from within the source: settings of Cargo that come with a crate are not for whoever installs it.
+            // Not from within the source: settings of Cargo that come with a crate are not for whoever installs it. The seed
+            // is for `const-random`, below many hash tables, which draws another one for each build where none is given.
             Registry::Crate => format!(
-                "{copy}cd /\ncargo build --release --offline --locked --manifest-path /source/Cargo.toml \
+                "{copy}cd /\nCONST_RANDOM_SEED=0 cargo build --release --offline --locked --manifest-path /source/Cargo.toml \
                  --target-dir {BUILD_DIRECTORY} --config 'source.crates-io.replace-with=\"fetched\"' \
                  --config 'source.fetched.directory=\"/fetched/vendor\"'{arguments}\n"
             ),
@@ -232,6 +233,7 @@ mod tests {
         assert!(source.build_packages.iter().any(|name| name == "rustc"));
         let script = source.script();
         assert!(script.contains("--offline --locked"), "{script}");
+        assert!(script.contains("CONST_RANDOM_SEED="), "{script}");
         assert!(script.ends_with(" '--bin' 'it'\\''s'\n"), "{script}");
     }
 
