@@ -1,8 +1,7 @@
 //! `mirrorcode bundle`: a run as one signed file, and what such a file is worth.
 
-use std::fs::{File, Permissions};
-use std::io::{BufReader, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use bundle::{Error, Limits, PublicKey, SecretKey};
@@ -12,6 +11,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
 use crate::terminal;
+use crate::whole::Whole;
 
 /// Where the password of a protected key is looked for.
 const PASSWORD: &str = "MIRRORCODE_KEY_PASSWORD";
@@ -83,29 +83,14 @@ fn write(context: &Context, arguments: &BundleArgs) -> Answer {
              `mirrorcode bundle --new-key FILE` makes one",
         ));
     };
-    let exists = || {
-        Failure::usage(format!(
-            "{} exists: name another file with --out, or replace it with --force",
-            out.display()
-        ))
-    };
-    if out.is_dir() || (!arguments.force && out.symlink_metadata().is_ok()) {
-        return Err(exists());
-    }
+    let file = Whole::begin(out, arguments.force)?;
     let key = SecretKey::read(key, std::env::var(PASSWORD).ok())?;
     let directory = context.run_directory(run)?;
-    let above = out.parent().filter(|above| !above.as_os_str().is_empty());
-    let above = above.unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new()
-        .prefix(".bundle-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(above)
-        .map_err(|error| Failure::io(above, &error))?;
-    let mut writer = BufWriter::with_capacity(1 << 17, file.as_file());
+    let mut writer = file.writer();
     let written = bundle::write(&directory, &key, &Limits::RUN, &mut writer, out)?;
     writer.flush().map_err(|error| Failure::io(out, &error))?;
     drop(writer);
-    let bytes = file.as_file().metadata().map_or(0, |data| data.len());
+    let bytes = file.bytes()?;
     if bytes > Limits::RUN.file {
         return Err(Failure::usage(format!(
             "the bundle of {} has {bytes} bytes, and no server takes more than {}",
@@ -113,16 +98,7 @@ fn write(context: &Context, arguments: &BundleArgs) -> Answer {
             Limits::RUN.file
         )));
     }
-    let kept = if arguments.force {
-        file.persist(out)
-    } else {
-        file.persist_noclobber(out)
-    };
-    match kept {
-        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Err(exists()),
-        Err(error) => return Err(Failure::io(out, &error.error)),
-        Ok(_) => {}
-    }
+    file.keep()?;
     if arguments.json {
         terminal::json(&json!({
             "file": out,

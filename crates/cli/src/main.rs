@@ -42,6 +42,7 @@ mod units;
 mod verdict;
 mod view;
 mod watch;
+mod whole;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use report::{Catalog, Results, RunRow, TargetFacts};
 use crate::args::ResultsArgs;
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
-use crate::terminal;
+use crate::{terminal, whole};
 
 pub(crate) fn run(context: &Context, arguments: &ResultsArgs) -> Answer {
     let directories = directories(context, &arguments.of)?;
@@ -194,18 +194,7 @@ pub(crate) fn write(
     fs::create_dir_all(dir).map_err(|error| Failure::io(dir, &error))?;
     for table in &results.tables {
         let path = dir.join(format!("{}.{ending}", table.schema.name));
-        let failed = |error: std::io::Error| Failure::io(&path, &error);
-        let mut file = tempfile::Builder::new()
-            .prefix(".results-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-            .tempfile_in(dir)
-            .map_err(failed)?;
-        let mut out = BufWriter::new(file.as_file_mut());
-        to(table, &mut out)
-            .and_then(|()| out.flush())
-            .map_err(failed)?;
-        drop(out);
-        file.persist(&path).map_err(|error| failed(error.error))?;
+        whole::put(&path, |out| to(table, out))?;
     }
     Ok(())
 }

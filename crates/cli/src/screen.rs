@@ -1,7 +1,6 @@
 //! `mirrorcode screen`: whether a model knows references by heart.
 
 use std::fs;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -22,7 +21,7 @@ use crate::images;
 use crate::models;
 use crate::plan::Plan;
 use crate::terminal::{self, Progress};
-use crate::units;
+use crate::{units, whole};
 
 /// Answers as they came, which hold other people's code.
 const ANSWERS: &str = "answers.jsonl";
@@ -176,7 +175,7 @@ pub(crate) fn run(context: &Context, arguments: &ScreenArgs) -> Answer {
         .collect();
     let path = out.join(SCREEN);
     let text = serde_json::to_string_pretty(&result).map_err(Failure::machine)?;
-    put(&path, &|out| writeln!(out, "{text}"))?;
+    whole::put(&path, |out| writeln!(out, "{text}"))?;
     let end = end?;
     if arguments.json {
         terminal::json(&result);
@@ -484,25 +483,9 @@ fn add_rows(path: &Path, label: &str, new: Vec<Row>) -> Result<Vec<Row>, Failure
     all.extend(new);
     // Within a program they stay in the order in which they were drawn.
     all.sort_by(|one, other| (&one.model, &one.target).cmp(&(&other.model, &other.target)));
-    put(path, &|out| screen::write_rows(&all, out))?;
+    whole::put(path, |out| screen::write_rows(&all, out))?;
     all.retain(|row| row.model == label);
     Ok(all)
-}
-
-/// Writes a file whole or not at all.
-fn put(path: &Path, write: &dyn Fn(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::io(path, &error);
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".screen-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(dir)
-        .map_err(failed)?;
-    let mut out = BufWriter::new(file.as_file_mut());
-    write(&mut out).and_then(|()| out.flush()).map_err(failed)?;
-    drop(out);
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
 }
 
 fn scores(rows: &[Row]) -> Vec<Score> {

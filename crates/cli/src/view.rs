@@ -1,8 +1,6 @@
 //! `mirrorcode view`: a run as one HTML page.
 
-use std::fs::Permissions;
 use std::io::{BufWriter, ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use report::{Error, Options, Shown};
@@ -11,6 +9,7 @@ use crate::args::ViewArgs;
 use crate::context::Context;
 use crate::exit::{self, Answer, Failure};
 use crate::terminal;
+use crate::whole::Whole;
 
 pub(crate) fn run(context: &Context, arguments: &ViewArgs) -> Answer {
     let directory = context.run_directory(&arguments.run)?;
@@ -41,42 +40,13 @@ pub(crate) fn run(context: &Context, arguments: &ViewArgs) -> Answer {
 
 /// Writes the page whole or not at all.
 fn write(run: &Path, options: &Options, out: &Path, force: bool) -> Result<Shown, Failure> {
-    let exists = || {
-        Failure::usage(format!(
-            "{} exists: name another file with --out, or replace it with --force",
-            out.display()
-        ))
-    };
-    if !force && out.symlink_metadata().is_ok() {
-        return Err(exists());
-    }
-    if out.is_dir() {
-        return Err(Failure::usage(format!(
-            "{} is a directory: name a file in it",
-            out.display()
-        )));
-    }
-    let above = out.parent().filter(|above| !above.as_os_str().is_empty());
-    let above = above.unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".view-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(above)
-        .map_err(|error| Failure::io(above, &error))?;
-    let mut writer = BufWriter::with_capacity(1 << 18, file.as_file_mut());
+    let file = Whole::begin(out, force)?;
+    let mut writer = file.writer();
     let shown = report::run_page(run, options, &mut writer).map_err(|error| failed(error, out))?;
     writer.flush().map_err(|error| Failure::io(out, &error))?;
     drop(writer);
-    let kept = if force {
-        file.persist(out)
-    } else {
-        file.persist_noclobber(out)
-    };
-    match kept {
-        Ok(_) => Ok(shown),
-        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
-        Err(error) => Err(Failure::io(out, &error.error)),
-    }
+    file.keep()?;
+    Ok(shown)
 }
 
 fn failed(error: Error, out: &Path) -> Failure {
