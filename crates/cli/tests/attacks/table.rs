@@ -36,8 +36,8 @@ pub(crate) enum Act {
 /// The same attack with its wall removed.
 #[derive(Clone)]
 pub(crate) enum Twin {
-    /// There is none, for this reason.
-    No(&'static str),
+    /// None: the attack itself, with every wall standing. No attack of the table has it.
+    No,
     /// The reference as its package has it: readable, without guard.
     Package,
     /// The reference execute-only, with a guard whose rules allow everything.
@@ -71,7 +71,7 @@ pub(crate) enum Twin {
 impl Twin {
     pub(crate) fn describe(&self) -> String {
         match self {
-            Twin::No(why) => return format!("none: {why}"),
+            Twin::No => "none",
             Twin::Package => "the package's own file, readable and without guard",
             Twin::NoGuard => "execute-only, with a guard that allows everything",
             Twin::Inside => "the reference installed in the agent's image",
