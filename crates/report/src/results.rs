@@ -113,6 +113,21 @@ impl<'a> Tasks<'a> {
         (solved as u64, self.runs().count() as u64)
     }
 
+    /// How many targets, tasks, runs and solved runs, and both rates with their intervals, as columns of a table. `None`
+    /// without runs.
+    pub(crate) fn solved(&self) -> Option<Vec<Cell>> {
+        let (solved, runs) = self.count();
+        if runs == 0 {
+            return None;
+        }
+        let mut cells: Vec<Cell> = [self.0.len() as u64, self.tasks() as u64, runs, solved]
+            .map(Cell::from)
+            .into();
+        cells.extend(self::cells(wilson(solved, runs, Z95)));
+        cells.extend(over_targets(&self.by_target(rate).0));
+        Some(cells)
+    }
+
     /// The mean over each target's tasks of what `value` says of solved runs and runs; tasks of which it says nothing
     /// do not count. With the number of those that do.
     pub(crate) fn by_target(&self, value: impl Fn(u64, u64) -> Option<f64>) -> (Vec<f64>, u64) {
@@ -140,7 +155,7 @@ fn is_solved(row: &RunRow) -> bool {
     row.counted().is_some_and(|scored| scored.solved)
 }
 
-pub(crate) fn rate(solved: u64, runs: u64) -> Option<f64> {
+fn rate(solved: u64, runs: u64) -> Option<f64> {
     (runs > 0).then(|| solved as f64 / runs as f64)
 }
 
@@ -153,7 +168,7 @@ pub(crate) fn cells(found: Option<Interval>) -> [Cell; 3] {
 }
 
 /// The mean over targets with its interval, which one target does not have.
-pub(crate) fn over_targets(values: &[f64]) -> [Cell; 3] {
+fn over_targets(values: &[f64]) -> [Cell; 3] {
     match values {
         [] => cells(None),
         [one] => [(*one).into(), Cell::Empty, Cell::Empty],
@@ -344,21 +359,15 @@ fn rates(systems: &Systems<'_>) -> Table {
             }
             for (value, rows) in groups {
                 let tasks = Tasks::of(rows);
-                let (solved, runs) = tasks.count();
-                if runs == 0 {
+                let Some(solved) = tasks.solved() else {
                     continue;
-                }
+                };
                 let mut row: Vec<Cell> = vec![
                     system.as_str().into(),
                     by.name().into(),
                     (by != By::All).then_some(value).into(),
-                    tasks.0.len().into(),
-                    tasks.tasks().into(),
-                    runs.into(),
-                    solved.into(),
                 ];
-                row.extend(cells(wilson(solved, runs, Z95)));
-                row.extend(over_targets(&tasks.by_target(rate).0));
+                row.extend(solved);
                 table.push(row);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::interval::{Z95, wilson};
-use crate::results::{By, Systems, Tasks, cells, over_targets, rate};
+use crate::results::{By, Systems, Tasks, cells};
 use crate::row::{Catalog, RunRow};
 use crate::schema;
 use crate::screen::{Screen, Verdict};
@@ -98,23 +98,17 @@ pub(crate) fn rates(systems: &Systems<'_>, screens: &[Screen]) -> Table {
                     (kept == "all" || says(row) == kept)
                         && (size.is_none() || By::Size.value(row) == size)
                 }));
-                let (solved, runs) = tasks.count();
-                if runs == 0 {
+                let Some(solved) = tasks.solved() else {
                     continue;
-                }
+                };
                 let by = if size.is_none() { By::All } else { By::Size };
                 let mut row: Vec<Cell> = vec![
                     system.as_str().into(),
                     by.name().into(),
                     size.clone().into(),
                     kept.into(),
-                    tasks.0.len().into(),
-                    tasks.tasks().into(),
-                    runs.into(),
-                    solved.into(),
                 ];
-                row.extend(cells(wilson(solved, runs, Z95)));
-                row.extend(over_targets(&tasks.by_target(rate).0));
+                row.extend(solved);
                 table.push(row);
             }
         }
