@@ -94,7 +94,7 @@ for (const name of all.filter((name) => !name.startsWith("runs/")).concat(some("
   for (const [, href] of text.matchAll(/<a [^>]*href="([^"]*)"/g)) {
     if (href.startsWith("data:") || (name.startsWith("runs/") && href.startsWith("#"))) continue;
     links += 1;
-    const [file, place] = href.split("#");
+    const [file, place] = href.replace(/\?[^#]*/, "").split("#");
     const target = file ? path.normalize(path.join(path.dirname(name), file)) : name;
     if (!target.endsWith(".html")) {
       await readFile(path.join(site, target)).catch(() => say(name, `a link leads nowhere: ${href}`));

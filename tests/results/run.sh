@@ -21,21 +21,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$here/target/release/examples/campaign_runs" "$work/runs"
 
-# A screen of this program's own source, as if it were that of targets, by a model that has some of it by heart.
-screen() {
-  out=$1
-  shift
-  "$program" screen --functions 25 "$@" --model scripted:none --list --json > "$work/list.json"
-  "$place/bin/python" tests/results/screen.py answers "$work/list.json" "$work/script.json" gron cal
-  "$program" screen --functions 25 "$@" --model "scripted:$work/script.json" --out "$out" > /dev/null
-}
-set --
-for name in mcp model oracle run sandbox score; do set -- "$@" --source "b-$name=crates/$name/src"; done
-screen "$work/baseline" "$@"
-screen "$work/screen" --source gron=crates/image/src --source cal=crates/agent/src --source bc=crates/target/src \
-  --source sed=crates/report/src --source lzip=crates/campaign/src --baseline "$work/baseline/rows.jsonl"
-"$place/bin/python" tests/results/screen.py check "$work/screen/rows.jsonl" "$work/baseline/rows.jsonl" "$work/screen/screen.json"
-sed 's/"model": "scripted"/"model": "example\/medium-3"/' "$work/screen/screen.json" > "$work/screen.json"
+sh tests/results/screen.sh "$program" "$work"
+"$place/bin/python" tests/results/screen.py "$work/screen/rows.jsonl" "$work/baseline/rows.jsonl" "$work/screen/screen.json"
 
 "$program" results "$work/runs" --screen "$work/screen.json" --csv "$work/csv" --parquet "$work/parquet" --json > "$work/results.json"
 "$place/bin/python" tests/results/check.py "$work/csv" "$work/parquet" "$work/results.json" "$work/screen.json"

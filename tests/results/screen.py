@@ -1,10 +1,6 @@
-"""A model for the screen, and every figure of the screen again, with numpy, scipy and statsmodels.
+"""Every figure of a screen again, with numpy, scipy and statsmodels.
 
-    python screen.py answers LIST SCRIPT [KNOWN...]
-    python screen.py check ROWS BASELINE SCREEN
-
-LIST is what `mirrorcode screen --list --json` prints. The script recites the functions of KNOWN, and answers others with the body of
-another function below the right signature.
+    python screen.py ROWS BASELINE SCREEN
 """
 
 import json
@@ -16,18 +12,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-
-
-def answers(listed, known):
-    turns = []
-    for place, function in enumerate(listed):
-        text = function["text"]
-        if function["target"] not in known:
-            same = [other["text"] for other in listed if other["target"] == function["target"]]
-            other = same[(place + 1) % len(same)]
-            text = text.split("{\n")[0] + "{\n" + other.partition("{\n")[2]
-        turns.append({"text": f"```\n{text}\n```"})
-    return {"turns": turns}
 
 
 def summary(rows):
@@ -83,9 +67,5 @@ def check(rows, baseline, screen):
     return problems
 
 
-if sys.argv[1] == "answers":
-    listed = json.loads(Path(sys.argv[2]).read_text())
-    Path(sys.argv[3]).write_text(json.dumps(answers(listed, sys.argv[4:])))
-else:
-    rows, baseline = (pd.read_json(path, lines=True) for path in sys.argv[2:4])
-    sys.exit(1 if check(rows, baseline, json.loads(Path(sys.argv[4]).read_text())) else 0)
+rows, baseline = (pd.read_json(path, lines=True) for path in sys.argv[1:3])
+sys.exit(1 if check(rows, baseline, json.loads(Path(sys.argv[3]).read_text())) else 0)

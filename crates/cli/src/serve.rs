@@ -41,6 +41,10 @@ pub(crate) struct ServeArgs {
     /// Address; port 0 takes any that is free
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) listen: std::net::SocketAddr,
+    /// What `mirrorcode screen` found of a model, beside its solved rates: its `screen.json`. May be given again for
+    /// another model
+    #[arg(long, value_name = "FILE")]
+    pub(crate) screen: Vec<PathBuf>,
     /// Show nothing to whoever has no token
     #[arg(long)]
     pub(crate) private: bool,
@@ -138,6 +142,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArgs) -> Answer {
         [] => vec![context.runs().to_owned()],
         named => named.to_vec(),
     };
+    let screens = results::screens(&arguments.screen)?;
     let listener = TcpListener::bind(arguments.listen).map_err(|error| {
         Failure::machine(format!("cannot listen on {}: {error}", arguments.listen))
     })?;
@@ -158,6 +163,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArgs) -> Answer {
         private: arguments.private,
         catalog: results::catalog(context),
         // Visitors must not know of a sealed target.
+        screens,
         targets: site::targets(context, &BTreeSet::new(), !arguments.no_docs),
         limits,
     };

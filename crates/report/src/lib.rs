@@ -21,7 +21,7 @@ mod files;
 mod fold;
 mod inspect;
 mod interval;
-mod number;
+pub mod number;
 mod overview;
 mod page;
 mod parquet_file;

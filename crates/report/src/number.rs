@@ -8,7 +8,7 @@ pub(crate) fn count(number: u64) -> String {
 }
 
 /// A number with its thousands apart: `12,345`.
-pub(crate) fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.char_indices() {

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use report::Catalog;
+use report::screen::Screen;
 use report::site::TargetPage;
 use tokio::sync::Semaphore;
 
@@ -65,6 +66,8 @@ pub struct Config {
     pub catalog: Catalog,
     /// What pages say of the targets.
     pub targets: BTreeMap<String, TargetPage>,
+    /// What memorization screens found, one model each.
+    pub screens: Vec<Screen>,
     /// How much is taken.
     pub limits: Limits,
     /// What scores.

@@ -116,7 +116,8 @@ async fn site(
     };
     let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
     if name == "live.html" {
-        return Ok((html, live::page(&app.live(), &MORE)).into_response());
+        let again = request.uri().query() == Some(live::AGAIN);
+        return Ok((html, live::page(&app.live(), again, &MORE)).into_response());
     }
     let snapshot = app.snapshot();
     let Some(file) = snapshot.files.get(name) else {

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use agent::event::{Estimate, Event, Spent};
 use agent::scaffold::{add_answer, add_failure, add_unanswered};
 use maud::{Markup, html};
+use report::number::grouped;
 use report::visible::Visible;
 use run::Reader;
 use serde::Serialize;
 
-/// Seconds after which a browser asks for the page again.
+/// Seconds after which a browser asks for the page again, where its reader wants that. It is not so by itself: a page that moves
+/// while it is read takes the place away from whoever reads it slowly, or by ear (WCAG 2.2.1).
 const REFRESH: u32 = 10;
+/// What stands after the `?` of the page that loads itself again.
+pub(crate) const AGAIN: &str = "again";
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -185,8 +189,8 @@ impl Live {
     }
 }
 
-/// The page of runs that are under way.
-pub(crate) fn page(runs: &[LiveRun], more: &[(&str, &str)]) -> String {
+/// The page of runs that are under way; `again` for the one that loads itself again.
+pub(crate) fn page(runs: &[LiveRun], again: bool, more: &[(&str, &str)]) -> String {
     let body = html! {
         p {
             "Runs of this server's operator that are under way, as their journals tell. Nothing of them counts before they have ended \
@@ -197,11 +201,25 @@ pub(crate) fn page(runs: &[LiveRun], more: &[(&str, &str)]) -> String {
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Table of runs under way" { (table(runs)) }
         }
-        p { small { "The page loads itself again every " (REFRESH) " seconds." } }
+        p {
+            @if again {
+                "The page loads itself again every " (REFRESH) " seconds. " a href="live.html" { "Stop that" }
+            } @else {
+                a href={ "live.html?" (AGAIN) } { "Load this page again every " (REFRESH) " seconds" }
+            }
+        }
     };
     let page = report::site::page("Runs under way", "Live", "live.html", more, body);
+    if !again {
+        return page;
+    }
     let refresh = format!("<meta http-equiv=\"refresh\" content=\"{REFRESH}\"><title>");
     page.replacen("<title>", &refresh, 1)
+}
+
+/// A time as people read it: to the second, its day apart, so that a narrow column breaks between the two.
+fn instant(time: &str) -> String {
+    time.split('.').next().unwrap_or(time).replace('T', " ")
 }
 
 fn table(runs: &[LiveRun]) -> Markup {
@@ -210,7 +228,7 @@ fn table(runs: &[LiveRun]) -> Markup {
             thead { tr {
                 th scope="col" { "run" } th scope="col" { "task" } th scope="col" { "model" } th scope="col" { "state" }
                 th.n scope="col" { "turn" } th.n scope="col" { "tokens" } th.n scope="col" { "cost" }
-                th.n scope="col" { "best, visible" } th scope="col" { "last heard of" }
+                th.n scope="col" { "best, visible" } th scope="col" { "last heard of (UTC)" }
             } }
             tbody {
                 @for run in runs {
@@ -219,11 +237,11 @@ fn table(runs: &[LiveRun]) -> Markup {
                         td { (Visible(run.task.as_bytes())) }
                         td { @match &run.model { Some(model) => (Visible(model.as_bytes())), None => "-" } }
                         td { (run.state) }
-                        td.n { (run.turn) }
-                        td.n { (run.tokens) }
+                        td.n { (grouped(run.turn)) }
+                        td.n { (grouped(run.tokens)) }
                         td.n { @match run.dollars { Some(dollars) => { "$" (format!("{dollars:.2}")) }, None => "-" } }
                         td.n { @match run.best { Some(best) => { (best.passed) "/" (best.total) }, None => "-" } }
-                        td { (run.last) }
+                        td { (instant(&run.last)) }
                     }
                 }
             }

@@ -198,7 +198,7 @@ impl Builder {
                 .insert(row.run.clone(), (dir.clone(), bundle.clone()));
             rows.push(row);
         }
-        let results = Results::of(rows);
+        let results = Results::with_screens(rows, &app.config.screens, &app.config.catalog);
         let new = tempfile::Builder::new()
             .prefix(".site-")
             .tempdir_in(&pages)?;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use agent::event::{Agent, Estimate, Event, Purpose, Recorder, Spent};
+use report::screen::{Score, Screen};
 use run::{Header, Known, Run};
 use serve::{Role, Server, ServerError};
 use support::runs::{RIGHT, id, make};
@@ -61,16 +62,52 @@ fn the_operators_runs_are_shown_and_those_under_way_apart() {
     })
     .unwrap();
     let live = server.shows("/api/v1/live", "1234").json();
+    server.shows("/live.html", "<td class=\"n\">1,234</td>");
     assert_eq!(live["runs"][0]["turn"], 7);
     assert_eq!(live["runs"][0]["dollars"], 2.5);
     let page = server.shows("/live.html", "$2.50").text();
     assert!(page.contains("example/&lt;b&gt;large"));
+    // Only for a reader who wants it: it takes the place away from others.
+    assert!(!page.contains("http-equiv=\"refresh\""));
+    let again = server.get("/live.html?again").expect(200).text();
+    assert!(again.contains("http-equiv=\"refresh\""));
     // The bundle of a run of ours is nobody else's.
     server
         .get(&format!("/api/v1/runs/{}/bundle", id(1)))
         .expect(404);
     let token = place.token("lab", Role::Submitter);
     server.submit(&token, &place.bundle(1, RIGHT)).expect(409);
+}
+
+#[test]
+fn what_a_screen_found_stands_beside_solved_rates() {
+    let place = Place::new();
+    make(&place.path("runs"), &id(1), RIGHT);
+    let score = |target: &str, path: String, similarity| Score {
+        target: target.to_owned(),
+        path,
+        similarity: Some(similarity),
+        found: false,
+    };
+    let scores: Vec<Score> = (0..4)
+        .map(|file| score("gron", file.to_string(), 0.9))
+        .collect();
+    let baseline: Vec<Score> = (0..12)
+        .map(|n| {
+            score(
+                &format!("new-{}", n % 4),
+                n.to_string(),
+                0.3 + 0.01 * f64::from(n),
+            )
+        })
+        .collect();
+    let screen = Screen::of("example/small-1", &scores, &baseline);
+    let server = place.serve_with(Judge, |config| config.screens = vec![screen]);
+    let page = server.get("/memorization.html").expect(200).text();
+    assert!(page.contains("example/small-1"), "{page}");
+    let tables = server.get("/api/v1/results").expect(200).json();
+    assert_eq!(tables["tables"]["screen"][0]["target"], "gron");
+    assert_eq!(tables["tables"]["screen"][0]["flagged"], true);
 }
 
 #[test]
@@ -261,6 +298,7 @@ fn two_servers_do_not_share_a_directory() {
         private: false,
         catalog: Default::default(),
         targets: Default::default(),
+        screens: Vec::new(),
         limits: serve::Limits::PUBLIC,
         scorer: Box::new(Judge),
     };

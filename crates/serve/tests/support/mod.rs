@@ -117,6 +117,7 @@ impl Place {
             private: false,
             catalog: BTreeMap::new(),
             targets: [("gron".to_owned(), page)].into(),
+            screens: Vec::new(),
             limits: Limits::PUBLIC,
             scorer: Box::new(scorer),
         };
