@@ -218,12 +218,21 @@ impl Client<'_> {
                 self.origin
             )));
         }
+        self.dependencies_of_a_crate(source, vendor)
+    }
+
+    fn dependencies_of_a_crate(&self, source: &Path, vendor: &Path) -> Result<()> {
+        // Cargo takes a package for a part of the workspace above it, and a cache may well lie below somebody's.
+        let apart = tempfile::tempdir().context("make a directory below", &std::env::temp_dir())?;
+        let here = apart.path().join(SOURCE);
+        let there = std::path::absolute(source).context("find", source)?;
+        std::os::unix::fs::symlink(there, &here).context("make link", &here)?;
         let mut command = program("cargo");
         command
             .args(["vendor", "--locked", "--versioned-dirs", "--color", "never"])
             // Otherwise a mirror that the machine's settings name would be passed over.
             .args(["--respect-source-config", "--manifest-path"])
-            .arg(source.join("Cargo.toml"))
+            .arg(here.join("Cargo.toml"))
             .arg(vendor);
         self.run(&mut command, INSTALL_RUST)?;
         if vendor.is_dir() {

@@ -190,3 +190,38 @@ fn what_stops_a_source_package_is_told_apart() {
          status: 25, and its last lines were\nE: Can not find version '2.41-5'"
     );
 }
+
+#[test]
+fn a_cache_may_lie_below_somebodys_workspace() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("Cargo.toml"), "[workspace]\n").unwrap();
+    let (source, vendor) = (
+        dir.path().join("cache/source"),
+        dir.path().join("cache/vendor"),
+    );
+    fs::create_dir_all(source.join("src")).unwrap();
+    fs::write(source.join("src/lib.rs"), "").unwrap();
+    fs::write(
+        source.join("Cargo.toml"),
+        "[package]\nname = \"x\"\nversion = \"1.0.0\"\n",
+    )
+    .unwrap();
+    fs::write(
+        source.join("Cargo.lock"),
+        "version = 4\n\n[[package]]\nname = \"x\"\nversion = \"1.0.0\"\n",
+    )
+    .unwrap();
+    let mut silent = |_| {};
+    let client = Client {
+        origin: &Origin {
+            registry: Registry::Crate,
+            name: "x".into(),
+            version: "1.0.0".into(),
+            checksum: String::new(),
+        },
+        cancel: &AtomicBool::new(false),
+        progress: std::cell::RefCell::new(&mut silent),
+    };
+    client.dependencies_of_a_crate(&source, &vendor).unwrap();
+    assert!(vendor.is_dir());
+}
