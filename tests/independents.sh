@@ -42,6 +42,22 @@ module() {
   program=$work/$(basename "$1")-$2/$(basename "$1")
   [ -e "$program" ] || GOBIN=$(dirname "$program") CGO_ENABLED=0 go install "$1@$2" >&2
 }
+# gotree VERSION: built as the reference is, which tells of one processor wherever it runs
+gotree() {
+  program=$work/gotree-$1/gotree
+  [ -e "$program" ] || {
+    sources=$(go mod download -json "github.com/evolbioinfo/gotree@$1" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+    rm -rf "$work/gotree-$1"
+    mkdir "$work/gotree-$1"
+    cp -R "$sources" "$work/gotree-$1/source"
+    chmod -R u+w "$work/gotree-$1"
+    (
+      cd "$work/gotree-$1/source"
+      sed -i 's/maxcpus := runtime.NumCPU()/maxcpus := runtime.NumCPU() * 0 + 1/' cmd/root.go
+      CGO_ENABLED=0 GOFLAGS=-mod=mod go build -trimpath -ldflags "-s -w -X github.com/evolbioinfo/gotree/cmd.Version=$1" -o "$program" >&2
+    )
+  }
+}
 # wren VERSION: the language of the crate ruwren-sys behind a command line of ours
 wren() {
   program=$work/ruwren-$1
@@ -123,6 +139,12 @@ if want csvq_select; then
   for version in v1.17.11 v1.15.2; do
     module github.com/mithrandie/csvq $version
     row csvq_select "csvq ${version#v} (Go module)" --prebuilt "$program"
+  done
+fi
+if want gotree; then
+  for version in v0.4.4 v0.4.2; do
+    gotree $version
+    row gotree "gotree ${version#v} (Go module)" --prebuilt "$program"
   done
 fi
 if want gron; then
