@@ -3,6 +3,7 @@ set -eu
 # The disk has no room, and /run allows no execution.
 mount -t tmpfs -o mode=755 none /mnt
 cp -a /run/payload /mnt/
+mkdir -m 1777 /mnt/tmp
 cd /mnt/payload
 chmod 755 . mirrorcode tests keeper
 grep cgroup2 /proc/mounts
@@ -17,7 +18,7 @@ for who in root user delegated; do
     delegated) start='as_user -p Delegate=yes --slice=app-alone.slice' ;;
   esac
   echo "cgroup2: $who: $($start ./mirrorcode doctor 2>&1 | grep -i 'control groups')"
-  if $start env SANDBOX_TEST_KEEPER=/mnt/payload/keeper SANDBOX_TEST_CONTROL_GROUPS=some ./tests --test-threads 2 >out 2>&1; then
+  if $start env TMPDIR=/mnt/tmp SANDBOX_TEST_KEEPER=/mnt/payload/keeper SANDBOX_TEST_CONTROL_GROUPS=some ./tests --test-threads 2 >out 2>&1; then
     echo "cgroup2: $who: $(grep '^test result' out)"
   else
     cat out

@@ -14,10 +14,12 @@ const KEEPER: &str = "SANDBOX_TEST_KEEPER";
 /// Says whether limits must be held by control groups (`some`) or cannot be (`none`), where that is known.
 const CONTROL_GROUPS: &str = "SANDBOX_TEST_CONTROL_GROUPS";
 
+fn keeper_program() -> PathBuf {
+    std::env::var_os(KEEPER).map_or(env!("CARGO_BIN_EXE_sandbox-keeper").into(), PathBuf::from)
+}
+
 fn spec() -> Spec {
-    let keeper =
-        std::env::var_os(KEEPER).map_or(env!("CARGO_BIN_EXE_sandbox-keeper").into(), PathBuf::from);
-    sandbox::set_worker_program(&keeper);
+    sandbox::set_worker_program(&keeper_program());
     Spec {
         rootfs: PathBuf::from("/"),
         mounts: Vec::new(),
@@ -264,7 +266,7 @@ fn limits_are_named_without_control_groups() {
     std::fs::set_permissions(place.path(), everyone).unwrap();
     let (own, keeper) = (place.path().join("test"), place.path().join("keeper"));
     std::fs::copy(std::env::current_exe().unwrap(), &own).unwrap();
-    std::fs::copy(env!("CARGO_BIN_EXE_sandbox-keeper"), &keeper).unwrap();
+    std::fs::copy(keeper_program(), &keeper).unwrap();
     #[expect(clippy::disallowed_methods, reason = "this test, as an ordinary user")]
     let output = std::process::Command::new("setpriv")
         .args(["--reuid=64998", "--regid=64998", "--clear-groups"])
