@@ -189,11 +189,12 @@ fn an_upload_that_ended_early_is_not_a_run_and_goes_on() {
         let said = get(&store, &places.back, "one").unwrap_err().to_string();
         assert!(said.contains("not whole"), "{said}");
         let rest = put(&mut Upload::new(&store, false), "one", &places.run).unwrap();
-        assert_eq!(
-            rest.uploaded,
-            rest.objects - sent,
+        // What was on its way when it ended may have arrived after the count, and is not sent again.
+        assert!(
+            rest.uploaded <= rest.objects - sent,
             "{rest:?}, {sent} before"
         );
+        assert_eq!(rest.objects as usize, objects(&places.bucket).len());
     }
     assert_eq!(get(&store, &places.back, "one").unwrap(), Fetched::New);
 }
