@@ -59,11 +59,15 @@ for (const file of pages) {
     for (const scheme of ["light", "dark"]) {
       const { page, name } = await open(file, { width, height: width < 600 ? 844 : 900, scheme });
       const view = `${name}-${width}-${scheme}`;
-      const state = await page.evaluate(() => ({
-        title: document.title,
-        wide: document.documentElement.scrollWidth - innerWidth,
-        policy: document.querySelector("meta[http-equiv]")?.content ?? "",
-      }));
+      // Not innerWidth: on a phone it grows with what is too wide.
+      const state = await page.evaluate(
+        (width) => ({
+          title: document.title,
+          wide: document.documentElement.scrollWidth - width,
+          policy: document.querySelector("meta[http-equiv]")?.content ?? "",
+        }),
+        width,
+      );
       if (/pwned/.test(state.title.split(":")[0])) say(view, "a transcript ran a script");
       if (state.wide > 0) say(view, `is ${state.wide} px wider than the screen`);
       if (!state.policy.startsWith("default-src 'none'") || state.policy.includes("unsafe")) say(view, "has a lax policy");
@@ -81,7 +85,7 @@ for (const file of pages) {
         document.querySelectorAll(".step").forEach((step) => (step.style.contentVisibility = "visible"));
       });
       await settle(page);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      const wide = await page.evaluate((width) => document.documentElement.scrollWidth - width, width);
       if (wide > 0) say(view, `is ${wide} px wider than the screen when all is unfolded`);
       // By the debugger's hand: the page's own policy runs no script but its own.
       await page.evaluate(axe);

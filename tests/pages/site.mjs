@@ -49,7 +49,8 @@ for (const name of pages) {
         if (request.url() !== address && !request.url().startsWith("data:")) say(view, `asks for ${request.url()}`);
       });
       await page.goto(address, { waitUntil: "load", timeout: 120_000 });
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      // Not innerWidth: on a phone it grows with what is too wide.
+      const wide = (await page.evaluate(() => document.documentElement.scrollWidth)) - width;
       if (wide > 0) say(view, `is ${wide} px wider than the screen`);
       await page.screenshot({ path: path.join(out, `${view}.png`) });
       if (scheme === "light") await page.screenshot({ path: path.join(out, `${view}-whole.png`), clip: await box(page) });
