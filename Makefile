@@ -118,7 +118,7 @@ endif
 
 # Pages of runs in Chromium: layout, accessibility, hostile output, speed. Installs puppeteer-core and axe-core from npm
 # into ~/.cache/mirrorcode-pages once; screenshots and figures go to target/pages.
-test-pages: PACKAGES += chromium fonts-noto-core
+test-pages: PACKAGES += chromium fonts-noto-core python3 curl
 test-pages: setup
 	CARGO="$(CARGO)" sh tests/pages/run.sh target/pages
 

@@ -19,7 +19,8 @@ cp tests/pages/package.json tests/pages/package-lock.json "$modules"
 ${CARGO:-cargo} build --release --quiet -p report --example journals
 make=$here/target/release/examples/journals
 runs=$(mktemp -d)
-trap 'rm -rf "$runs"' EXIT
+held=
+trap 'kill $held 2>/dev/null || true; rm -rf "$runs"' EXIT
 "$make" "$runs/short" turns 120
 "$make" "$runs/long" turns 5000
 "$make" "$runs/hostile" hostile
@@ -52,11 +53,10 @@ for turns in 40 2000; do
   "$make" "$run" turns $turns
   sed -i '$d' "$run/journal.jsonl"
   flock -F "$run/journal.jsonl" sleep 600 &
-  held="${held:-} $!"
+  held="$held $!"
 done
 "$program" serve "$runs/open" --data "$runs/data" --listen 127.0.0.1:0 > "$runs/url" &
-server=$!
-trap 'kill $server ${held:-} 2>/dev/null || true; rm -rf "$runs"' EXIT
+held="$held $!"
 tries=0
 until url=$(head -n 1 "$runs/url") && [ -n "$url" ] && curl -sf "${url}live.html" > "$out/site/live.html" && [ "$(grep -o '<th scope="row"' "$out/site/live.html" | wc -l)" = 2 ]; do
   tries=$((tries + 1))
@@ -66,7 +66,8 @@ done
 curl -sf "${url}api.html" > "$out/site/api.html"
 mkdir -p "$out/site/api/v1"
 curl -sf "${url}api/v1/openapi.json" > "$out/site/api/v1/openapi.json"
-kill $server $held
+kill $held
+held=
 
 cd "$modules"
 node "$here/tests/pages/site.mjs" "$out/site-screenshots" "$out/site"

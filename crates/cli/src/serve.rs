@@ -162,8 +162,8 @@ pub(crate) fn run(context: &Context, arguments: &ServeArgs) -> Answer {
         runs,
         private: arguments.private,
         catalog: results::catalog(context),
-        // Visitors must not know of a sealed target.
         screens,
+        // Visitors must not know of a sealed target.
         targets: site::targets(context, &BTreeSet::new(), !arguments.no_docs),
         limits,
     };
