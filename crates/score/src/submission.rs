@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use sha2::{Digest, Sha256};
 use target::language::matches;
 
@@ -203,7 +203,7 @@ impl Reader<'_> {
                 let file = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(io)?;
                 let stat = rustix::fs::fstat(&file).map_err(io)?;
                 match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::RegularFile => self.file(file, path, stat.st_mode & 0o111 != 0),
+                    FileType::RegularFile => self.file(file, path, &stat),
                     other => Err(Refusal::NotRegular {
                         path,
                         kind: kind(other),
@@ -221,13 +221,20 @@ impl Reader<'_> {
         &mut self,
         fd: impl AsFd + Into<OwnedFd>,
         path: String,
-        executable: bool,
+        stat: &Stat,
     ) -> Result<(), Refusal> {
         if self.files.len() >= MOST_FILES {
             return Err(too_large(&path, "there are too many files", MOST_FILES));
         }
+        let giant = || {
+            let limit = mebibytes(MOST_FILE_BYTES);
+            too_large(&path, "the file is too large", limit)
+        };
+        if u64::try_from(stat.st_size).is_ok_and(|size| size > MOST_FILE_BYTES) {
+            return Err(giant());
+        }
         let mut bytes = Vec::new();
-        // A sparse giant costs no more than the limit to find out.
+        // It may grow while it is read.
         File::from(fd.into())
             .take(MOST_FILE_BYTES + 1)
             .read_to_end(&mut bytes)
@@ -237,11 +244,7 @@ impl Reader<'_> {
             })?;
         let length = bytes.len() as u64;
         if length > MOST_FILE_BYTES {
-            return Err(too_large(
-                &path,
-                "the file is too large",
-                mebibytes(MOST_FILE_BYTES),
-            ));
+            return Err(giant());
         }
         self.bytes += length;
         if self.bytes > MOST_BYTES {
@@ -254,7 +257,7 @@ impl Reader<'_> {
         self.files.push(SubmissionFile {
             path,
             bytes,
-            executable,
+            executable: stat.st_mode & 0o111 != 0,
         });
         Ok(())
     }
