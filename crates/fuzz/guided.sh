@@ -1,7 +1,8 @@
 #!/bin/sh
 # usage: guided.sh INPUTS MINUTES [TARGET]...
 # Reads INPUTS inputs for each target, those of MINUTES minutes at most, chosen by coverage (libFuzzer), and prints a table.
-# What a target fails with is saved in fuzz-found/. Works with any toolchain: no sanitizer but coverage is used.
+# What a target fails with is saved in fuzz-found/; inputs that came to new code stay in target/fuzz-corpus/TARGET, and the
+# next run begins with them. Works with any toolchain: no sanitizer but coverage is used.
 set -eu
 inputs=$1
 minutes=$2
@@ -19,10 +20,11 @@ guided=$PWD/target/guided/$host/fuzz/guided
 
 place=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
 trap 'rm -rf "$place"' EXIT INT TERM
-mkdir -p fuzz-found
+corpus=$PWD/target/fuzz-corpus
+mkdir -p fuzz-found "$corpus"
 mkdir "$place/tmp"
-FUZZ_PREPARE=$place "$guided" 2>/dev/null
-[ $# -gt 0 ] || set -- $(cd "$place" && for words in *.words; do echo "${words%.words}"; done)
+FUZZ_PREPARE=$corpus "$guided" 2>/dev/null
+[ $# -gt 0 ] || set -- $(cd "$corpus" && for words in *.words; do echo "${words%.words}"; done)
 printf '%-16s %10s %8s %9s %6s  %s\n' target inputs seconds 'peak MiB' edges found
 failed=0
 for target in "$@"; do
@@ -33,9 +35,9 @@ for target in "$@"; do
   # 2 GiB of address space: an input that asks for far more memory than it has bytes ends the program.
   (
     ulimit -v 2097152
-    cd "$place"
+    cd "$corpus"
     FUZZ_TARGET=$target TMPDIR=$place/tmp exec "$guided" "$target" -dict="$target.words" -runs="$inputs" \
-      -max_total_time=$((minutes * 60)) -max_len=4096 -timeout=600 -report_slow_units=1 -rss_limit_mb=1024 \
+      -max_total_time=$((minutes * 60)) -max_len="$(cat "$target.longest")" -timeout=600 -report_slow_units=1 -rss_limit_mb=1024 \
       -print_final_stats=1 -artifact_prefix="$OLDPWD/fuzz-found/$target-"
   ) >"$log" 2>&1 || status=$?
   stat() { sed -n "s/^stat::$1: *//p" "$log" | tail -n 1; }

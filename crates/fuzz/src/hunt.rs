@@ -37,10 +37,11 @@ pub struct Report {
 
 type Now = Arc<Mutex<Option<(Instant, Vec<u8>)>>>;
 
-/// Reads so many inputs, or those of so much time; the same ones for the same seed. Ends with the first that panics or
-/// takes more than a second. An input that does not end at all is handed to `hangs`, which must not return.
+/// Reads so many inputs made of these, or those of so much time; the same ones for the same `seed`. Ends with the first
+/// that panics or takes more than a second. An input that does not end at all is handed to `hangs`, which must not return.
 pub fn hunt(
     target: &Target,
+    from: Vec<Vec<u8>>,
     inputs: u64,
     most: Duration,
     seed: u64,
@@ -65,8 +66,8 @@ pub fn hunt(
             std::thread::sleep(Duration::from_millis(200));
         }
     });
-    let mut mutator = Mutator::new((target.seeds)(), seed);
-    let first = (target.seeds)();
+    let first = from.clone();
+    let mut mutator = Mutator::new(from, target.longest, seed);
     let mut report = Report {
         inputs: 0,
         time: Duration::ZERO,

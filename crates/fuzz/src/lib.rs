@@ -29,6 +29,9 @@ pub struct Target {
     pub from: &'static str,
     /// How much one input costs.
     pub pace: Pace,
+    /// Longest input, in bytes; less than what the format allows where time grows with the length, or nothing but the
+    /// beginning is read.
+    pub longest: usize,
     /// Inputs that make sense, to begin with.
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Reads an input; the directory is for whatever it has to put into files. Panics where something is wrong.
@@ -65,7 +68,8 @@ pub fn find(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
 
-/// Writes seeds into a directory for each target, and a dictionary beside it, as libFuzzer reads them.
+/// Writes seeds into a directory for each target, and beside it a dictionary, as libFuzzer reads them, and the length of
+/// the longest input.
 ///
 /// # Errors
 /// When something cannot be written.
@@ -83,6 +87,10 @@ pub fn prepare(directory: &Path) -> io::Result<()> {
             words.push_str(&format!("\"{hex}\"\n"));
         }
         fs::write(directory.join(format!("{}.words", target.name)), words)?;
+        fs::write(
+            directory.join(format!("{}.longest", target.name)),
+            target.longest.to_string(),
+        )?;
     }
     Ok(())
 }

@@ -3,8 +3,6 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// Longest input, in bytes.
-pub const LONGEST: usize = 4096;
 /// Inputs that were made are kept as seeds of others, so many of them.
 const KEPT: usize = 256;
 
@@ -30,12 +28,13 @@ pub struct Mutator {
     pool: Vec<Vec<u8>>,
     seeds: usize,
     words: Vec<Vec<u8>>,
+    longest: usize,
 }
 
 impl Mutator {
-    /// Begins with these seeds.
+    /// Begins with these seeds; no input has more than `longest` bytes.
     #[must_use]
-    pub fn new(seeds: Vec<Vec<u8>>, number: u64) -> Self {
+    pub fn new(seeds: Vec<Vec<u8>>, longest: usize, number: u64) -> Self {
         let words = words(&seeds);
         let mut pool = seeds;
         pool.push(Vec::new());
@@ -44,6 +43,7 @@ impl Mutator {
             seeds: pool.len(),
             pool,
             words,
+            longest,
         }
     }
 
@@ -58,7 +58,7 @@ impl Mutator {
         for _ in 0..=self.below(6) {
             self.change(&mut input);
         }
-        input.truncate(LONGEST);
+        input.truncate(self.longest);
         if self.below(64) == 0 {
             if self.pool.len() < self.seeds + KEPT {
                 self.pool.push(input.clone());

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -42,41 +42,108 @@ const CONTENTS: [&[u8]; 5] = [
     &[0xff; 5000],
 ];
 
-/// Makes a tree below `root`, which exists, as the bytes say. Whatever the system refuses is not made.
-pub(crate) fn plant(plan: &[u8], root: &Path) {
+/// Files and directories that a tree has at most, but for deep ones.
+const STEPS: usize = 12;
+
+/// A tree that was made.
+pub(crate) struct Planted {
+    root: PathBuf,
+    /// What was made below it, directories before what is in them.
+    made: Vec<(PathBuf, Kind)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Directory,
+    Other,
+}
+
+/// Makes a tree at `root`, where nothing is, as the bytes say. Whatever the system refuses is not made.
+pub(crate) fn plant(plan: &[u8], root: &Path) -> Planted {
+    fs::create_dir(root).expect("the scratch directory is empty");
+    let mut tree = Planted {
+        root: root.to_owned(),
+        made: Vec::new(),
+    };
     let mut here = root.to_owned();
-    for step in plan.chunks(2).take(64) {
+    for step in plan.chunks(2).take(STEPS) {
         let [what, which] = [step[0], step.get(1).copied().unwrap_or_default()];
         let at = here.join(name(which));
-        match what % 12 {
-            0 | 1 => {
-                // Never through a link that stands there already.
-                let file = OpenOptions::new().write(true).create_new(true).open(&at);
+        // Never through a link that stands there already.
+        let new = || OpenOptions::new().write(true).create_new(true).open(&at);
+        let made = match what % 12 {
+            0 | 1 => new().is_ok_and(|mut file| {
                 let content = CONTENTS[usize::from(what / 12) % CONTENTS.len()];
-                drop(file.and_then(|mut file| file.write_all(content)));
+                file.write_all(content).is_ok()
+            }),
+            2 => {
+                tree.directory(&at);
+                false
             }
-            2 => drop(fs::create_dir(&at)),
-            3 if at.symlink_metadata().is_ok_and(|data| data.is_dir()) => here = at,
-            3 if fs::create_dir(&at).is_ok() => here = at,
-            4 if here != root => drop(here.pop()),
-            5 => drop(symlink(target(what / 12), &at)),
-            6 => drop(mknodat(CWD, &at, FileType::Fifo, Mode::RUSR, 0)),
-            7 => drop(mknodat(CWD, &at, FileType::Socket, Mode::RUSR, 0)),
+            3 => {
+                if at.symlink_metadata().is_ok_and(|data| data.is_dir()) || tree.directory(&at) {
+                    here.clone_from(&at);
+                }
+                false
+            }
+            4 if here != root => {
+                here.pop();
+                false
+            }
+            5 => symlink(target(what / 12), &at).is_ok(),
+            6 => mknodat(CWD, &at, FileType::Fifo, Mode::RUSR, 0).is_ok(),
+            7 => mknodat(CWD, &at, FileType::Socket, Mode::RUSR, 0).is_ok(),
             8 if at.symlink_metadata().is_ok_and(|data| !data.is_symlink()) => {
                 let mode = [0, 0o111, 0o444, 0o755, 0o4755][usize::from(what / 12) % 5];
                 drop(fs::set_permissions(&at, Permissions::from_mode(mode)));
+                false
             }
-            9 => drop(fs::hard_link(here.join(name(what / 12)), &at)),
-            10 => {
-                // Larger than anything that is read whole, and takes no space.
-                let file = OpenOptions::new().write(true).create_new(true).open(&at);
-                drop(file.and_then(|file: File| file.set_len(1 << (10 + what / 8))));
-            }
+            9 => fs::hard_link(here.join(name(what / 12)), &at).is_ok(),
+            // Larger than anything that is read whole, and takes no space.
+            10 => new().is_ok_and(|file: File| {
+                let length = 1 << [10, 13, 30, 41][usize::from(what / 12) % 4];
+                file.set_len(length).is_ok()
+            }),
             11 => {
-                let deep: PathBuf = std::iter::repeat_n("d", usize::from(which)).collect();
-                drop(fs::create_dir_all(here.join(deep)));
+                // Deeper than anything may be, or a little: every level takes time.
+                let levels = if which >= 0xfc { which } else { which % 8 };
+                let mut deep = here.clone();
+                for _ in 0..levels {
+                    deep.push("d");
+                    tree.directory(&deep);
+                }
+                false
             }
-            _ => {}
+            _ => false,
+        };
+        if made {
+            tree.made.push((at, Kind::Other));
+        }
+    }
+    tree
+}
+
+impl Planted {
+    /// Makes a directory; says whether it is new.
+    fn directory(&mut self, at: &Path) -> bool {
+        let made = fs::create_dir(at).is_ok();
+        if made {
+            self.made.push((at.to_owned(), Kind::Directory));
+        }
+        made
+    }
+
+    /// Takes the tree away, and what else has come into it.
+    pub(crate) fn clear(self) {
+        // To look for what is there costs more than all of this.
+        for (path, kind) in self.made.iter().rev() {
+            drop(match kind {
+                Kind::Directory => fs::remove_dir(path),
+                Kind::Other => fs::remove_file(path),
+            });
+        }
+        if fs::remove_dir(&self.root).is_err() {
+            clear(&self.root);
         }
     }
 }
@@ -115,7 +182,13 @@ fn open(dir: &Path) {
 }
 
 /// A directory beside a tree, to which its links lead; nothing in it may ever change.
-pub(crate) struct Outside(PathBuf);
+pub(crate) struct Outside {
+    dir: PathBuf,
+    before: [Stamp; 2],
+}
+
+/// What changes with a file, or with the names in a directory: when it was changed, which nobody can set, and its size.
+type Stamp = (i64, i64, u64);
 
 impl Outside {
     pub(crate) fn new(scratch: &Path) -> Self {
@@ -124,14 +197,21 @@ impl Outside {
             fs::create_dir(&dir).expect("the scratch directory can be written to");
             fs::write(dir.join("canary"), CANARY).expect("so can this");
         }
-        Outside(dir)
+        let before = Outside::stamps(&dir);
+        Outside { dir, before }
+    }
+
+    fn stamps(dir: &Path) -> [Stamp; 2] {
+        [dir, &dir.join("canary")].map(|path| {
+            let data = fs::symlink_metadata(path).expect("nothing outside was taken away");
+            (data.ctime(), data.ctime_nsec(), data.size())
+        })
     }
 
     pub(crate) fn check(&self) {
-        let names = fs::read_dir(&self.0).map_or(0, Iterator::count);
-        let canary = fs::read(self.0.join("canary")).unwrap_or_default();
-        assert!(
-            names == 1 && canary == CANARY,
+        assert_eq!(
+            Outside::stamps(&self.dir),
+            self.before,
             "something outside was changed"
         );
     }

@@ -27,7 +27,15 @@ fn a_few_inputs_for_each_target() {
             .pace
             .share(INPUTS)
             .max((target.seeds)().len() as u64 + 50);
-        let report = hunt(target, inputs, MOST, 1, scratch.path(), hangs);
+        let report = hunt(
+            target,
+            (target.seeds)(),
+            inputs,
+            MOST,
+            1,
+            scratch.path(),
+            hangs,
+        );
         assert!(
             report.inputs > (target.seeds)().len() as u64,
             "{}",

@@ -20,6 +20,8 @@ mod boot;
 mod control;
 mod error;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod git;
 mod header;
 mod history;

@@ -119,6 +119,19 @@ struct Inner {
     beating: Mutex<()>,
 }
 
+impl Inner {
+    fn new(epochs: Epochs, dir: &Path, epoch: u64) -> Self {
+        Inner {
+            epochs,
+            dir: dir.to_owned(),
+            epoch,
+            beats: AtomicU64::new(0),
+            lost: AtomicBool::new(false),
+            beating: Mutex::new(()),
+        }
+    }
+}
+
 /// The right to write a directory. It is given back with [`Owner::release`]; when its process dies without that, others
 /// find out.
 #[derive(Debug)]
@@ -186,14 +199,7 @@ fn begin(
     manner: Manner,
     pace: Pace,
 ) -> Result<Claimed, Error> {
-    let inner = Arc::new(Inner {
-        epochs,
-        dir: dir.to_owned(),
-        epoch,
-        beats: AtomicU64::new(0),
-        lost: AtomicBool::new(false),
-        beating: Mutex::new(()),
-    });
+    let inner = Arc::new(Inner::new(epochs, dir, epoch));
     inner.renew()?;
     if manner == Manner::Take {
         clean &= quiet(dir, &inner.epochs, before, manner, pace, Some(&inner))?;
@@ -217,6 +223,15 @@ fn begin(
         beat: Some((stop, thread)),
     };
     Ok(Claimed { owner, clean })
+}
+
+/// The right of epoch `epoch`, which nobody was asked for and nobody hears of.
+pub(crate) fn unannounced(dir: &Path, epoch: u64) -> Claimed {
+    let owner = Owner {
+        inner: Arc::new(Inner::new(Epochs::of(dir), dir, epoch)),
+        beat: None,
+    };
+    Claimed { owner, clean: true }
 }
 
 /// Takes the epoch after `before`, which is set to the highest one that others hold.

@@ -9,12 +9,12 @@ use fuzz::hunt::{Found, hunt, one};
 use fuzz::{TARGETS, Target, find};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-const USAGE: &str = "usage: fuzz [--inputs N] [--minutes N] [--seed N] [TARGET]...
+const USAGE: &str = "usage: fuzz [--inputs N] [--minutes N] [--seed N] [--corpus DIRECTORY] [TARGET]...
        fuzz --list | --prepare DIRECTORY | --again TARGET FILE...
 
-Reads N inputs for each target (ten million; fewer for targets that make files), those of N minutes at most, and saves
-in fuzz-found/ what a target panics or takes more than a second with. --again reads saved inputs. --prepare writes seeds
-and words of each target for `guided`.
+Reads N inputs for each target (ten million), those of N minutes at most, and saves in fuzz-found/ what a target panics
+or takes more than a second with. Inputs are made of the target's seeds, and of the files in DIRECTORY/TARGET where such
+a directory is. --again reads saved inputs. --prepare writes seeds and words of each target for `guided`.
 ";
 
 /// Address space of the whole program: an input that asks for far more memory than it has bytes ends it.
@@ -26,6 +26,7 @@ struct Options {
     inputs: u64,
     most: Duration,
     seed: u64,
+    corpus: Option<PathBuf>,
     targets: Vec<&'static Target>,
 }
 
@@ -73,10 +74,16 @@ fn options(words: &[&str]) -> Result<Options, String> {
         inputs: 10_000_000,
         most: Duration::MAX,
         seed: 1,
+        corpus: None,
         targets: Vec::new(),
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
+        if *word == "--corpus" {
+            let directory = words.next().ok_or("--corpus wants a directory")?;
+            options.corpus = Some(directory.into());
+            continue;
+        }
         let mut number = || -> Result<u64, String> {
             let next = words.next().and_then(|next| next.parse().ok());
             next.ok_or_else(|| format!("{word} wants a number"))
@@ -122,10 +129,10 @@ fn all(options: &Options) -> Result<bool, String> {
         let scratch = scratch()?;
         // Forgets the highest use of memory so far.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
-        let inputs = target.pace.share(options.inputs);
         let report = hunt(
             target,
-            inputs,
+            corpus(target, options.corpus.as_deref())?,
+            options.inputs,
             options.most,
             options.seed,
             scratch.path(),
@@ -143,6 +150,26 @@ fn all(options: &Options) -> Result<bool, String> {
         ));
     }
     Ok(clean)
+}
+
+/// The target's seeds, then what is in its directory.
+fn corpus(target: &Target, directory: Option<&Path>) -> Result<Vec<Vec<u8>>, String> {
+    let mut inputs = (target.seeds)();
+    let Some(directory) = directory.map(|directory| directory.join(target.name)) else {
+        return Ok(inputs);
+    };
+    let bad = |error: std::io::Error| format!("{}: {error}", directory.display());
+    if directory.is_dir() {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&directory).map_err(bad)? {
+            files.push(entry.map_err(bad)?.path());
+        }
+        files.sort();
+        for file in files {
+            inputs.push(std::fs::read(file).map_err(bad)?);
+        }
+    }
+    Ok(inputs)
 }
 
 fn hangs(target: &Target, found: Found) -> ! {

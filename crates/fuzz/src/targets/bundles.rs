@@ -1,11 +1,13 @@
 //! Bundles of runs that strangers send.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use agent::event::TreeHash;
 use bundle::{FORMAT, JOURNAL, Limits, Listed, Manifest, RUN, VERDICT};
+use zstd::bulk::Compressor;
 
 use crate::plant::Outside;
 
@@ -23,6 +25,18 @@ const LIMITS: Limits = Limits {
     list: 1 << 12,
 };
 
+thread_local! {
+    /// A new one costs more than what it compresses here.
+    static COMPRESSOR: RefCell<Compressor<'static>> =
+        RefCell::new(Compressor::new(1).expect("memory takes it"));
+}
+
+fn compressed(bytes: &[u8]) -> Vec<u8> {
+    COMPRESSOR
+        .with_borrow_mut(|compressor| compressor.compress(bytes))
+        .expect("memory takes it")
+}
+
 /// The archive's files from an input's parts: journal, verdict, and contents.
 fn files(input: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut parts = input.split(|byte| *byte == PART);
@@ -39,7 +53,7 @@ fn files(input: &[u8]) -> BTreeMap<String, Vec<u8>> {
     ]);
     for content in parts {
         let name = run::digest(content).to_string();
-        let packed = zstd::encode_all(content, 1).expect("memory takes it");
+        let packed = compressed(content);
         files.insert(format!("blobs/{}/{}", &name[..2], &name[2..]), packed);
     }
     files
@@ -107,8 +121,8 @@ pub(super) fn read(input: &[u8], scratch: &Path) {
     };
     let bytes = match how & 3 {
         0 => rest.to_vec(),
-        1 => zstd::encode_all(rest, 1).expect("memory takes it"),
-        _ => zstd::encode_all(archive(&files(rest)).as_slice(), 1).expect("memory takes it"),
+        1 => compressed(rest),
+        _ => compressed(&archive(&files(rest))),
     };
     let outside = Outside::new(scratch);
     let dir = scratch.join("run");
@@ -152,7 +166,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         \"submission\":{\"kind\":\"source\",\"digest\":\"\",\"files\":1,\"bytes\":0},\"versions\":{}}";
     let parts = [journal.as_bytes(), verdict.as_bytes(), list.as_bytes(), b""].join(&PART);
     let plain = archive(&files(&parts));
-    let packed = zstd::encode_all(plain.as_slice(), 1).expect("memory takes it");
+    let packed = compressed(&plain);
     let with = |how: u8, rest: &[u8]| [&[how], rest].concat();
     vec![with(0, &packed), with(1, &plain), with(2, &parts)]
 }
@@ -169,7 +183,7 @@ mod tests {
             fs::create_dir(&place).unwrap();
             let bytes = match seed[0] {
                 0 => seed[1..].to_vec(),
-                _ => zstd::encode_all(&seed[1..], 1).unwrap(),
+                _ => compressed(&seed[1..]),
             };
             let opened = bundle::open(bytes.as_slice(), &LIMITS).unwrap();
             let manifest = opened.unverified().unpack(&place).unwrap();

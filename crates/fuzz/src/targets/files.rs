@@ -9,6 +9,7 @@ use agent::event::{Recorder, TreeHash};
 use run::{Header, Known, Limits, Run, Tree};
 use score::Submission;
 
+use super::one_in;
 use crate::plant::{self, Outside};
 
 /// What an archive may hold here: more than any input says without lying.
@@ -111,8 +112,8 @@ pub(super) fn elf(input: &[u8], scratch: &Path) {
 }
 
 thread_local! {
-    /// The run that workspaces are recorded in: making a new one costs more than recording.
-    static RUN: RefCell<Option<Run>> = const { RefCell::new(None) };
+    /// The run that workspaces are recorded in, and how many: making a new one costs more than recording.
+    static RUN: RefCell<Option<(Run, u32)>> = const { RefCell::new(None) };
 }
 
 const LIMITS: Limits = Limits {
@@ -124,26 +125,31 @@ const LIMITS: Limits = Limits {
 pub(super) fn snapshot(input: &[u8], scratch: &Path) {
     let outside = Outside::new(scratch);
     let (root, again) = (scratch.join("workspace"), scratch.join("again"));
-    fs::create_dir(&root).expect("the scratch directory is empty");
-    plant::plant(input, &root);
-    RUN.with_borrow_mut(|run| {
+    let planted = plant::plant(input, &root);
+    RUN.with_borrow_mut(|kept| {
         let dir = scratch.join("run");
-        if !dir.exists() {
+        if kept.as_ref().is_none_or(|(_, trees)| *trees == 1000) {
+            *kept = None;
+            plant::clear(&dir);
             let header = Header::new("a/b", "0", [].into()).expect("the name is plain");
-            *run = Some(Run::create(&dir, &header, Known::nothing(), LIMITS).expect("it is new"));
+            let run = Run::create(&dir, &header, Known::nothing(), LIMITS).expect("it is new");
+            *kept = Some((run, 0));
         }
-        let run = run.as_mut().expect("it was made when its directory was");
+        let (run, trees) = kept.as_mut().expect("it was just made");
+        *trees += 1;
         match run.snapshot(&root) {
             Ok(tree) => {
                 let tree = tree.expect("no workspace has been noted");
-                restored(run, tree, &again);
+                if one_in(8, input) {
+                    restored(run, tree, &again);
+                }
             }
             // Too many files, too large, too deep.
             Err(agent::event::RecordError::Workspace(_)) => {}
             Err(error) => panic!("{error}"),
         }
     });
-    plant::clear(&root);
+    planted.clear();
     outside.check();
 }
 
@@ -163,9 +169,8 @@ fn restored(run: &mut Run, hash: TreeHash, dir: &Path) {
 pub(super) fn submission(input: &[u8], scratch: &Path) {
     let outside = Outside::new(scratch);
     let root = scratch.join("workspace");
-    fs::create_dir(&root).expect("the scratch directory is empty");
     let (ignore, plan) = input.split_at_checked(1).unwrap_or_default();
-    plant::plant(plan, &root);
+    let planted = plant::plant(plan, &root);
     let ignore = match ignore {
         [1..=255] => vec!["*.o".to_owned(), "target".to_owned()],
         _ => Vec::new(),
@@ -186,10 +191,12 @@ pub(super) fn submission(input: &[u8], scratch: &Path) {
                     .any(|part| [".git", "", "..", "."].contains(&part))
             );
         }
-        let again = Submission::read(&root, &ignore).map(|again| again.digest());
-        assert_eq!(again.ok(), Some(submission.digest()), "read twice");
+        if one_in(8, input) {
+            let again = Submission::read(&root, &ignore).map(|again| again.digest());
+            assert_eq!(again.ok(), Some(submission.digest()), "read twice");
+        }
     }
-    plant::clear(&root);
+    planted.clear();
     outside.check();
 }
 
@@ -197,12 +204,11 @@ pub(super) fn submission(input: &[u8], scratch: &Path) {
 pub(super) fn edit(input: &[u8], scratch: &Path) {
     let outside = Outside::new(scratch);
     let root = scratch.join("workspace");
-    fs::create_dir(&root).expect("the scratch directory is empty");
     // What is compared with, coverage finds out: an input that says the words itself shows nothing.
     let canary = String::from_utf8_lossy(plant::CANARY);
     let knows = String::from_utf8_lossy(input).contains(&*canary);
     let mut parts = input.splitn(2, |&byte| byte == 0);
-    plant::plant(parts.next().unwrap_or_default(), &root);
+    let planted = plant::plant(parts.next().unwrap_or_default(), &root);
     for line in String::from_utf8_lossy(parts.next().unwrap_or_default()).lines() {
         match agent::scaffold::fuzzing::edit(&root, line) {
             Ok(text) | Err(text) => {
@@ -210,6 +216,6 @@ pub(super) fn edit(input: &[u8], scratch: &Path) {
             }
         }
     }
-    plant::clear(&root);
+    planted.clear();
     outside.check();
 }

@@ -1,5 +1,6 @@
 //! What the agent's sandbox says to the harness, and what its shim hears.
 
+use std::cell::Cell;
 use std::fs::{self, File, Permissions};
 use std::io::{IoSlice, Read, Write};
 use std::mem::MaybeUninit;
@@ -42,7 +43,7 @@ pub(super) fn stream(input: &[u8], _: &Path) {
     message.extend_from_slice(bytes);
     let null = File::open("/dev/null").expect("there is /dev/null");
     let count = usize::from(how >> 1 & 7);
-    // Whoever stops reading has said what is wrong.
+    // Whoever stops reading has said what is wrong, and many small pieces fill a socket that nobody reads yet.
     let pieces = message.chunks(if how & 0x80 == 0 { 2048 } else { 9 });
     for (number, piece) in pieces.enumerate() {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
@@ -55,7 +56,7 @@ pub(super) fn stream(input: &[u8], _: &Path) {
             &client,
             &[IoSlice::new(piece)],
             &mut control,
-            SendFlags::NOSIGNAL,
+            SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
         )
         .is_err()
         {
@@ -75,9 +76,8 @@ pub(super) fn stream(input: &[u8], _: &Path) {
 pub(super) fn files(input: &[u8], scratch: &Path) {
     let outside = Outside::new(scratch);
     let root = scratch.join("workspace");
-    fs::create_dir(&root).expect("the scratch directory is empty");
     let mut parts = input.split(|&byte| byte == 0);
-    plant::plant(parts.next().unwrap_or_default(), &root);
+    let planted = plant::plant(parts.next().unwrap_or_default(), &root);
     let mut argv: Vec<Vec<u8>> = parts.map(<[u8]>::to_vec).collect();
     for name in ["a", "b", "a/canary", "b/../a", "/w/a", "/w/b/b"] {
         argv.push(name.into());
@@ -91,21 +91,28 @@ pub(super) fn files(input: &[u8], scratch: &Path) {
         let length = CANARY.len() as u64;
         assert_ne!(file.bytes, length, "{:?} leads outside", file.path);
     }
-    plant::clear(&root);
+    planted.clear();
     outside.check();
+}
+
+thread_local! {
+    /// Where the shims call.
+    static LISTENER: Cell<Option<UnixListener>> = const { Cell::new(None) };
 }
 
 /// A process of the shim for each input: what a server says is the input.
 pub(super) fn shim(input: &[u8], scratch: &Path) {
     let program = scratch.join("prog");
-    let socket = scratch.join("prog.sock");
     if !program.exists() {
         fs::write(&program, fuzzing::SHIM).expect("the scratch directory can be written to");
         fs::set_permissions(&program, Permissions::from_mode(0o555)).expect("it is ours");
+        let socket = UnixListener::bind(scratch.join("prog.sock"));
+        LISTENER.set(Some(socket.expect("no socket is there yet")));
     }
-    let listener = UnixListener::bind(&socket).expect("no socket is there yet");
+    let listener = LISTENER.take().expect("it is made with the program");
     let mut child = start(&program, scratch);
     let (stream, _) = listener.accept().expect("the shim calls");
+    LISTENER.set(Some(listener));
     drop(protocol::receive_request(&stream, LONG).expect("the shim asks as it should"));
     // Nobody reads output that is longer than a pipe before the shim has ended.
     let _ = (&stream).write_all(input);
@@ -132,7 +139,6 @@ pub(super) fn shim(input: &[u8], scratch: &Path) {
     let status = child.wait().expect("it is ours");
     assert!(!said.contains("has a fault"), "{said}");
     assert!(status.code().is_some() || !input.is_empty(), "{status}");
-    fs::remove_file(&socket).expect("it was there");
 }
 
 fn start(program: &Path, scratch: &Path) -> std::process::Child {
@@ -142,6 +148,7 @@ fn start(program: &Path, scratch: &Path) -> std::process::Child {
     )]
     let mut command = Command::new(program);
     command
+        .env_clear()
         .env("ORACLE_TEST_DIR", scratch)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
