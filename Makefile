@@ -103,8 +103,8 @@ test-models: setup
 	CARGO="$(CARGO)" sh tests/models/run.sh
 
 # Everything that reads a stranger's bytes, N inputs for each target. By default coverage leads what is changed, which needs
-# a C++ compiler, and what came to new code is kept in target/fuzz-corpus; GUIDED=no changes that at random, several times
-# as fast. TARGETS names some of the targets, MINUTES bounds each. Ten million of all: half a day.
+# a C++ compiler, and what came to new code is kept in target/fuzz-corpus; GUIDED=no changes that at random, up to
+# five times as fast. TARGETS names some of the targets, MINUTES bounds each.
 N := 10000000
 MINUTES := 600
 GUIDED := yes

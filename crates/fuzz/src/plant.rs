@@ -49,13 +49,7 @@ const STEPS: usize = 12;
 pub(crate) struct Planted {
     root: PathBuf,
     /// What was made below it, directories before what is in them.
-    made: Vec<(PathBuf, Kind)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Directory,
-    Other,
+    made: Vec<PathBuf>,
 }
 
 /// Makes a tree at `root`, where nothing is, as the bytes say. Whatever the system refuses is not made.
@@ -117,7 +111,7 @@ pub(crate) fn plant(plan: &[u8], root: &Path) -> Planted {
             _ => false,
         };
         if made {
-            tree.made.push((at, Kind::Other));
+            tree.made.push(at);
         }
     }
     tree
@@ -128,7 +122,7 @@ impl Planted {
     fn directory(&mut self, at: &Path) -> bool {
         let made = fs::create_dir(at).is_ok();
         if made {
-            self.made.push((at.to_owned(), Kind::Directory));
+            self.made.push(at.to_owned());
         }
         made
     }
@@ -136,11 +130,8 @@ impl Planted {
     /// Takes the tree away, and what else has come into it.
     pub(crate) fn clear(self) {
         // To look for what is there costs more than all of this.
-        for (path, kind) in self.made.iter().rev() {
-            drop(match kind {
-                Kind::Directory => fs::remove_dir(path),
-                Kind::Other => fs::remove_file(path),
-            });
+        for path in self.made.iter().rev() {
+            drop(fs::remove_file(path).or_else(|_| fs::remove_dir(path)));
         }
         if fs::remove_dir(&self.root).is_err() {
             clear(&self.root);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::owner;
-use crate::{Claimed, Error, Journal, Opened};
+use crate::{Error, Journal, Opened};
 
 /// Opens the run in `dir` with the right of an epoch that nobody was asked for. It is kept in `claims`, which has a
 /// directory `epochs`, and each call there needs an epoch of its own.
@@ -11,6 +11,5 @@ use crate::{Claimed, Error, Journal, Opened};
 /// # Errors
 /// Those of [`Journal::open`], but for claims.
 pub fn open(dir: &Path, claims: &Path, epoch: u64) -> Result<Opened, Error> {
-    let claimed: Claimed = owner::unannounced(claims, epoch);
-    Journal::open_as(dir, claimed)
+    Journal::open_as(dir, owner::unannounced(claims, epoch))
 }
