@@ -195,6 +195,8 @@ pub(super) struct Answer {
     model: String,
     usage: Option<Usage>,
     blocks: Vec<Block>,
+    /// Text of the last block, a piece of reasoning that goes on; not yet in the block.
+    reasoning: Option<String>,
     calls: u32,
     finish: Option<String>,
     explained: String,
@@ -245,14 +247,19 @@ impl Answer {
         if part.get("thought") == Some(&Value::Bool(true)) {
             let more = part.get("text").and_then(Value::as_str).unwrap_or_default();
             watch.event(Event::Thinking(more));
-            return match self.blocks.last_mut() {
-                Some(Block::Thinking(last)) if part.len() == 2 => last.go_on(more),
-                _ => {
-                    self.blocks.push(Block::Thinking(kept()?));
-                    Ok(())
-                }
-            };
+            if let Some(Block::Thinking(last)) = self.blocks.last()
+                && part.len() == 2
+            {
+                self.reasoning
+                    .get_or_insert_with(|| text(&last.json.value(), "text").to_owned())
+                    .push_str(more);
+            } else {
+                self.settle()?;
+                self.blocks.push(Block::Thinking(kept()?));
+            }
+            return Ok(());
         }
+        self.settle()?;
         if let Some(call) = part.remove("functionCall") {
             let arguments: CallPart<'_> =
                 serde_json::from_str(raw.get()).map_err(|error| wrong(&error))?;
@@ -287,6 +294,20 @@ impl Answer {
         Ok(())
     }
 
+    /// Puts the text of reasoning that came in pieces into its block. Only once, when all are there: a block is JSON, which
+    /// is read and written whole.
+    fn settle(&mut self) -> Result<(), Failure> {
+        if let Some(whole) = self.reasoning.take()
+            && let Some(Block::Thinking(last)) = self.blocks.last_mut()
+        {
+            let mut part = last.json.value();
+            part["text"] = whole.into();
+            last.json =
+                Raw::of(&part).map_err(|error| Failure::new(Kind::Malformed, error.to_string()))?;
+        }
+        Ok(())
+    }
+
     fn take_usage(&mut self, usage: &Value) {
         let Some(prompt) = count(usage, "/promptTokenCount") else {
             return;
@@ -304,18 +325,6 @@ impl Answer {
             output: of("/candidatesTokenCount").saturating_add(reasoning),
             reasoning,
         });
-    }
-}
-
-impl Kept {
-    /// Adds text to a piece of reasoning that came in pieces.
-    fn go_on(&mut self, more: &str) -> Result<(), Failure> {
-        let mut part = self.json.value();
-        let whole = format!("{}{more}", text(&part, "text"));
-        part["text"] = whole.into();
-        self.json =
-            Raw::of(&part).map_err(|error| Failure::new(Kind::Malformed, error.to_string()))?;
-        Ok(())
     }
 }
 
@@ -365,6 +374,7 @@ impl Reader for Answer {
 
     fn reply(&mut self) -> Result<Reply, Failure> {
         let finish = self.finish.take().ok_or_else(cut_off)?;
+        self.settle()?;
         let stop = match finish.as_str() {
             "STOP" if has_calls(&self.blocks) => Stop::ToolUse,
             "STOP" => Stop::End,

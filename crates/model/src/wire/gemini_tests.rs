@@ -66,6 +66,35 @@ fn a_reply_goes_back_as_it_came() {
     );
 }
 
+/// Takes minutes where each piece reads and writes all those before it.
+#[test]
+fn reasoning_may_come_in_very_many_pieces() {
+    let piece = |part: &str| format!(r#"{{"candidates":[{{"content":{{"parts":[{part}]}}}}]}}"#);
+    let thought = r#"{"text":"hm, hm, hm ","thought":true}"#;
+    let mut lines = vec![piece(thought); 100_000];
+    lines.push(piece(r#"{"text":"Done."}"#));
+    lines.push(piece(r#"{"text":"Or not","thought":true}"#));
+    lines.push(
+        r#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1}}"#
+            .to_owned(),
+    );
+    let blocks = reply(&lines.join("\n")).unwrap().blocks;
+    let [
+        Block::Thinking(first),
+        Block::Text { .. },
+        Block::Thinking(second),
+    ] = &blocks[..]
+    else {
+        panic!("{} blocks", blocks.len());
+    };
+    let whole = json!({"text": "hm, hm, hm ".repeat(100_000), "thought": true});
+    assert_eq!(first.json.value(), whole);
+    assert_eq!(
+        second.json.value(),
+        json!({"text": "Or not", "thought": true})
+    );
+}
+
 #[test]
 fn usage_that_comes_twice_counts_once() {
     let last = STREAM.trim().lines().last().unwrap();
