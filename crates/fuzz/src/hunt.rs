@@ -1,5 +1,6 @@
 //! Many inputs for one target, one after the other.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,20 @@ use crate::mutate::Mutator;
 const SLOW: Duration = Duration::from_secs(1);
 /// Longest time on the clock, after which an input counts as hanging. Other programs may use the machine meanwhile.
 const HANG: Duration = Duration::from_secs(60);
+
+/// Time between two reports of how far a hunt is.
+const TOLD: Duration = Duration::from_secs(1);
+
+/// How much a hunt reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Amount {
+    /// Most inputs.
+    pub inputs: u64,
+    /// Most time.
+    pub time: Duration,
+    /// Seed of the generator: the same inputs for the same number.
+    pub seed: u64,
+}
 
 /// What is wrong with an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,16 +52,15 @@ pub struct Report {
 
 type Now = Arc<Mutex<Option<(Instant, Vec<u8>)>>>;
 
-/// Reads so many inputs made of these, or those of so much time; the same ones for the same `seed`. Ends with the first
-/// that panics or takes more than a second. An input that does not end at all is handed to `hangs`, which must not return.
+/// Reads so many inputs made of these. Ends with the first that panics or takes more than a second, or when `so_far`, which
+/// is asked every second, wants no more. An input that does not end at all is handed to `hangs`, which must not return.
 pub fn hunt(
     target: &Target,
     from: Vec<Vec<u8>>,
-    inputs: u64,
-    most: Duration,
-    seed: u64,
+    amount: Amount,
     scratch: &Path,
     hangs: fn(&Target, Found) -> !,
+    so_far: &mut dyn FnMut(&Report) -> ControlFlow<()>,
 ) -> Report {
     let begun = Instant::now();
     let now: Now = Arc::default();
@@ -67,13 +81,20 @@ pub fn hunt(
         }
     });
     let first = from.clone();
-    let mut mutator = Mutator::new(from, target.longest, seed);
+    let mut mutator = Mutator::new(from, target.longest, amount.seed);
     let mut report = Report {
         inputs: 0,
         time: Duration::ZERO,
         found: None,
     };
-    while report.inputs < inputs && begun.elapsed() < most && report.found.is_none() {
+    let mut tell = TOLD;
+    while report.inputs < amount.inputs && report.time < amount.time && report.found.is_none() {
+        if report.time >= tell {
+            tell = report.time + TOLD;
+            if so_far(&report).is_break() {
+                break;
+            }
+        }
         let input = match first.get(report.inputs as usize) {
             Some(seed) => seed.clone(),
             None => mutator.input(),
@@ -81,8 +102,8 @@ pub fn hunt(
         *now.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), input.clone()));
         report.found = one(target, &input, scratch).map(|what| Found { input, what });
         report.inputs += 1;
+        report.time = begun.elapsed();
     }
-    report.time = begun.elapsed();
     report
 }
 

@@ -1,9 +1,10 @@
 //! A few inputs for each target, so that none is broken when somebody wants many.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use fuzz::hunt::{Found, hunt};
+use fuzz::hunt::{Amount, Found, hunt};
 use fuzz::{TARGETS, Target};
 
 /// Inputs for each target that needs no files; for others, a part of them.
@@ -27,14 +28,18 @@ fn a_few_inputs_for_each_target() {
             .pace
             .share(INPUTS)
             .max((target.seeds)().len() as u64 + 50);
+        let amount = Amount {
+            inputs,
+            time: MOST,
+            seed: 1,
+        };
         let report = hunt(
             target,
             (target.seeds)(),
-            inputs,
-            MOST,
-            1,
+            amount,
             scratch.path(),
             hangs,
+            &mut |_| ControlFlow::Continue(()),
         );
         assert!(
             report.inputs > (target.seeds)().len() as u64,

@@ -1,11 +1,13 @@
 //! Reads inputs that are changed at random, target by target, and prints a table of what was found.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fuzz::hunt::{Found, hunt, one};
+use fuzz::hunt::{Amount, Found, Report, hunt, one};
 use fuzz::{TARGETS, Target, find};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -14,18 +16,22 @@ const USAGE: &str = "usage: fuzz [--inputs N] [--minutes N] [--seed N] [--corpus
 
 Reads N inputs for each target (ten million), those of N minutes at most, and saves in fuzz-found/ what a target panics
 or takes more than a second with. Inputs are made of the target's seeds, and of the files in DIRECTORY/TARGET where such
-a directory is. --again reads saved inputs. --prepare writes seeds and words of each target for `guided`.
+a directory is. --again reads saved inputs. --prepare writes seeds and words of each target for `guided`. How far it is
+goes to stderr; Ctrl-C ends it with the table so far.
 ";
 
 /// Address space of the whole program: an input that asks for far more memory than it has bytes ends it.
 const ADDRESS_SPACE: u64 = 2 << 30;
 /// Where inputs are saved.
 const SAVED: &str = "fuzz-found";
+/// Time between two lines about a target, where a line cannot be written again.
+const LINES: Duration = Duration::from_secs(60);
+
+/// Whether Ctrl-C was pressed.
+static ENOUGH: AtomicBool = AtomicBool::new(false);
 
 struct Options {
-    inputs: u64,
-    most: Duration,
-    seed: u64,
+    amount: Amount,
     corpus: Option<PathBuf>,
     targets: Vec<&'static Target>,
 }
@@ -47,21 +53,28 @@ fn main() -> ExitCode {
                     target.name, target.reads, target.from
                 ));
             }
-            Ok(true)
+            Ok(ExitCode::SUCCESS)
         }
         ["--prepare", directory] => fuzz::prepare(Path::new(directory))
-            .map(|()| true)
+            .map(|()| ExitCode::SUCCESS)
             .map_err(|error| format!("{directory}: {error}")),
         ["--again", target, ref files @ ..] => again(target, files),
         _ => options(&words).and_then(|options| all(&options)),
     };
     match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(message) => {
             let _ = write!(std::io::stderr(), "fuzz: {message}\n{USAGE}");
             ExitCode::from(2)
         }
+    }
+}
+
+fn code(clean: bool) -> ExitCode {
+    if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 
@@ -71,9 +84,11 @@ fn named(name: &str) -> Result<&'static Target, String> {
 
 fn options(words: &[&str]) -> Result<Options, String> {
     let mut options = Options {
-        inputs: 10_000_000,
-        most: Duration::MAX,
-        seed: 1,
+        amount: Amount {
+            inputs: 10_000_000,
+            time: Duration::MAX,
+            seed: 1,
+        },
         corpus: None,
         targets: Vec::new(),
     };
@@ -89,9 +104,9 @@ fn options(words: &[&str]) -> Result<Options, String> {
             next.ok_or_else(|| format!("{word} wants a number"))
         };
         match *word {
-            "--inputs" => options.inputs = number()?,
-            "--minutes" => options.most = Duration::from_secs(60 * number()?),
-            "--seed" => options.seed = number()?,
+            "--inputs" => options.amount.inputs = number()?,
+            "--minutes" => options.amount.time = Duration::from_secs(60 * number()?),
+            "--seed" => options.amount.seed = number()?,
             name => options.targets.push(named(name)?),
         }
     }
@@ -112,7 +127,7 @@ fn scratch() -> Result<tempfile::TempDir, String> {
     made.map_err(|error| format!("no directory to work in: {error}"))
 }
 
-fn all(options: &Options) -> Result<bool, String> {
+fn all(options: &Options) -> Result<ExitCode, String> {
     let limit = Rlimit {
         current: Some(ADDRESS_SPACE),
         maximum: Some(ADDRESS_SPACE),
@@ -124,20 +139,30 @@ fn all(options: &Options) -> Result<bool, String> {
         "{:<16} {:>10} {:>8} {:>9}  found",
         "target", "inputs", "seconds", "peak MiB"
     ));
+    ctrlc::set_handler(|| ENOUGH.store(true, Ordering::Relaxed))
+        .map_err(|error| error.to_string())?;
     let mut clean = true;
     for target in &options.targets {
         let scratch = scratch()?;
+        let mut progress = Progress::of(target, options.amount);
         // Forgets the highest use of memory so far.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
         let report = hunt(
             target,
             corpus(target, options.corpus.as_deref())?,
-            options.inputs,
-            options.most,
-            options.seed,
+            options.amount,
             scratch.path(),
             hangs,
+            &mut |so_far| {
+                progress.tell(so_far);
+                if ENOUGH.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            },
         );
+        progress.end();
         let found = match &report.found {
             None => "nothing".to_owned(),
             Some(found) => save(target, found),
@@ -148,8 +173,56 @@ fn all(options: &Options) -> Result<bool, String> {
             "{:<16} {:>10} {seconds:>8.1} {peak:>9}  {found}",
             target.name, report.inputs
         ));
+        if ENOUGH.load(Ordering::Relaxed) {
+            return Ok(ExitCode::from(130));
+        }
     }
-    Ok(clean)
+    Ok(code(clean))
+}
+
+/// How far a target is: one line that is written again on a terminal, a line a minute elsewhere.
+struct Progress {
+    target: &'static str,
+    inputs: u64,
+    terminal: bool,
+    next: Duration,
+}
+
+impl Progress {
+    fn of(target: &Target, amount: Amount) -> Progress {
+        Progress {
+            target: target.name,
+            inputs: amount.inputs,
+            terminal: std::io::stderr().is_terminal(),
+            next: LINES,
+        }
+    }
+
+    fn tell(&mut self, report: &Report) {
+        if !self.terminal && report.time < self.next {
+            return;
+        }
+        self.next = report.time + LINES;
+        let (begin, end) = if self.terminal {
+            ("\r", "\x1b[K")
+        } else {
+            ("", "\n")
+        };
+        let _ = write!(
+            std::io::stderr(),
+            "{begin}{}: {} of {} inputs in {} s{end}",
+            self.target,
+            report.inputs,
+            self.inputs,
+            report.time.as_secs()
+        );
+    }
+
+    fn end(&self) {
+        if self.terminal {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
 }
 
 /// The target's seeds, then what is in its directory.
@@ -198,7 +271,7 @@ fn peak() -> u64 {
     kib.unwrap_or_default() >> 10
 }
 
-fn again(name: &str, files: &[&str]) -> Result<bool, String> {
+fn again(name: &str, files: &[&str]) -> Result<ExitCode, String> {
     let target = named(name)?;
     let mut clean = true;
     for file in files {
@@ -211,5 +284,5 @@ fn again(name: &str, files: &[&str]) -> Result<bool, String> {
             what.as_deref().unwrap_or("nothing is wrong")
         ));
     }
-    Ok(clean)
+    Ok(code(clean))
 }
