@@ -122,7 +122,7 @@ wait_for() {
 }
 # Where a process has its plain forms, as the lock says that it holds there.
 opened() {
-  for file in "/proc/$1/fd"/*; do readlink "$file" || true; done | sed -n 's|^\(.*/mirrorcode-open-[^/]*\)/\.lock$|\1|p'
+  for file in "/proc/$1/fd"/*; do readlink "$file" || true; done | sed -n 's|^\(.*/mirrorcode-open-[^/]*\)/lock$|\1/files|p'
 }
 there() { [ -d "$1" ] && echo "left in memory" || echo gone; }
 for target in $targets; do

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oracle::{Broker, Call, Reference, Shared};
-use sandbox::{Collect, Command, Conditions, Limits, Mount, Source, Spec, Syscalls, Worker};
+use sandbox::{
+    Collect, Command, Conditions, Limits, Mount, Source, Spec, Syscalls, TemporaryDirectory, Worker,
+};
 
 use crate::control::{self, Control, Evaluator};
 use crate::event::{Bytes, Ending, Event, Reason, RecordError};
@@ -182,7 +184,7 @@ pub struct Session {
     of_a_tool: bool,
     _broker: Broker,
     _control: Control,
-    _sockets: tempfile::TempDir,
+    _sockets: TemporaryDirectory,
 }
 
 impl Session {
@@ -213,10 +215,7 @@ impl Session {
                 )?;
             }
         }
-        let sockets = at(
-            &std::env::temp_dir(),
-            tempfile::Builder::new().prefix("mirrorcode-").tempdir(),
-        )?;
+        let sockets = at(&std::env::temp_dir(), TemporaryDirectory::new("sockets"))?;
         let listen = |name: &str| -> Result<(PathBuf, UnixListener), Error> {
             let path = sockets.path().join(name);
             let listener = at(&path, UnixListener::bind(&path))?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bundle::{Error, Limits, PublicKey, SecretKey};
 use clap::Args;
+use sandbox::TemporaryDirectory;
 use serde_json::json;
 
 use crate::context::Context;
@@ -123,9 +124,7 @@ fn check(file: &Path, arguments: &BundleArgs) -> Answer {
         .as_deref()
         .map(PublicKey::read)
         .transpose()?;
-    let place = tempfile::Builder::new()
-        .prefix("mirrorcode-bundle-")
-        .tempdir()
+    let place = TemporaryDirectory::new("bundle")
         .map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
     let checked = bundle::open(BufReader::new(from), &limits)
         .and_then(|opened| match &key {

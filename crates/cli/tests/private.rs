@@ -42,8 +42,8 @@ fn plain_forms(process: u32) -> Vec<PathBuf> {
         .flatten()
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     files
-        .filter(|file| file.ends_with(".lock"))
-        .filter_map(|file| Some(file.parent()?.to_owned()))
+        .filter(|file| file.ends_with("lock"))
+        .filter_map(|file| Some(file.parent()?.join("files")))
         .filter(|dir| dir.to_string_lossy().contains("/mirrorcode-open-"))
         .collect()
 }

@@ -41,6 +41,7 @@ mod scratch;
 mod seccomp;
 mod spec;
 mod sys;
+mod temporary;
 mod trace;
 mod watchdog;
 mod wire;
@@ -52,6 +53,7 @@ pub use spec::{
     Collect, Command, Conditions, Ending, Executed, File, Guard, Limit, Limits, Mount, Outcome,
     Scratch, Source, Spec, Syscalls, Trace, Traced, Usage,
 };
+pub use temporary::TemporaryDirectory;
 pub use worker::{Captured, Error, Running, Streams, Worker, set_worker_program};
 
 /// User and group id of every sandboxed process as it sees itself.

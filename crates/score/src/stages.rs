@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sandbox::{
     Collect, Command, Conditions, Ending, File, Limits, Mount, Scratch, Source, Spec, Syscalls,
-    Worker,
+    TemporaryDirectory, Worker,
 };
 use target::spec::Limits as CaseLimits;
 use target::{Language, Program, SUBMISSION_DIRECTORY};
@@ -168,7 +168,7 @@ pub fn build(
 
 /// Where built files stand on the host, read-only for cases.
 pub struct Installed {
-    directory: tempfile::TempDir,
+    directory: TemporaryDirectory,
 }
 
 impl Installed {
@@ -178,9 +178,7 @@ impl Installed {
     /// When the system refuses.
     pub fn new(files: &[File]) -> std::io::Result<Self> {
         use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::Builder::new()
-            .prefix("mirrorcode-submission-")
-            .tempdir()?;
+        let directory = TemporaryDirectory::new("submission")?;
         let set = |path: &Path, mode| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         };

@@ -1,26 +1,14 @@
 //! Directories that stand in memory and are gone when they are dropped, for what must not reach a disk.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use rustix::fs::{FlockOperation, flock};
-use tempfile::TempDir;
-
-/// What the names of these directories begin with.
-const PREFIX: &str = "mirrorcode-open-";
-/// Held by whoever has the directory open, so that others know it for an orphan when he died.
-const LOCK: &str = ".lock";
+use sandbox::TemporaryDirectory;
 
 /// A directory in memory, for its owner alone. Dropping it removes it; one whose process was killed is removed by the
 /// next that makes one.
 #[derive(Debug)]
-pub(crate) struct MemoryDirectory {
-    // The lock goes after the directory: nobody takes it for an orphan while it is being removed.
-    dir: TempDir,
-    _lock: File,
-}
+pub(crate) struct MemoryDirectory(TemporaryDirectory);
 
 impl MemoryDirectory {
     /// Makes one.
@@ -35,9 +23,9 @@ impl MemoryDirectory {
         let in_memory = places.filter(|place| in_memory(&mounts, place));
         let mut refused = None;
         for place in in_memory {
-            match Self::new_in(&place) {
+            match TemporaryDirectory::new_in(&place, "open") {
                 Err(error) => refused = Some(error),
-                made => return made,
+                Ok(made) => return Ok(MemoryDirectory(made)),
             }
         }
         Err(refused.unwrap_or_else(|| {
@@ -48,50 +36,9 @@ impl MemoryDirectory {
         }))
     }
 
-    /// Makes one in a directory that stands in memory.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub(crate) fn new_in(place: &Path) -> io::Result<Self> {
-        remove_orphans(place);
-        let dir = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(place)?;
-        let lock = File::create(dir.path().join(LOCK))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(MemoryDirectory { dir, _lock: lock })
-    }
-
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-}
-
-/// Removes this user's directories that nobody holds any more. One without a lock may be about to get it.
-fn remove_orphans(place: &Path) {
-    let Ok(listing) = fs::read_dir(place) else {
-        return;
-    };
-    let user = rustix::process::getuid().as_raw();
-    for entry in listing.flatten() {
-        let named = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| name.starts_with(PREFIX));
-        let ours = entry
-            .metadata()
-            .is_ok_and(|data| data.is_dir() && data.uid() == user);
-        if !(named && ours) {
-            continue;
-        }
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else {
-            continue;
-        };
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = fs::remove_dir_all(entry.path());
-        }
+        self.0.path()
     }
 }
 
@@ -117,40 +64,9 @@ fn in_memory(mounts: &str, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
-    use super::{LOCK, MemoryDirectory, PREFIX, in_memory};
-
-    #[test]
-    fn it_is_its_owners_alone_and_goes_when_dropped() {
-        let place = tempfile::tempdir().unwrap();
-        let directory = MemoryDirectory::new_in(place.path()).unwrap();
-        let path = directory.path().to_owned();
-        fs::write(path.join("secret"), "x").unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
-        drop(directory);
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn an_orphan_is_removed_and_a_held_one_is_not() {
-        let place = tempfile::tempdir().unwrap();
-        let orphan = place.path().join(format!("{PREFIX}orphan"));
-        let foreign = place.path().join("mirrorcode-other");
-        for path in [&orphan, &foreign] {
-            fs::create_dir(path).unwrap();
-            fs::write(path.join(LOCK), "").unwrap();
-        }
-        let first = MemoryDirectory::new_in(place.path()).unwrap();
-        let second = MemoryDirectory::new_in(place.path()).unwrap();
-        assert!(!orphan.exists());
-        assert!(foreign.exists() && first.path().exists() && second.path().exists());
-    }
+    use super::in_memory;
 
     #[test]
     fn what_is_in_memory_stands_in_the_table_of_mounts() {

@@ -5,8 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use sandbox::{Mount, Source};
-use tempfile::TempDir;
+use sandbox::{Mount, Source, TemporaryDirectory};
 
 use super::object::{Object, Site};
 use super::{Error, Means};
@@ -131,15 +130,13 @@ fn package_of(soname: &str) -> Vec<String> {
 
 /// Copies of the reference's files, in a directory of their own.
 pub(super) struct Copies {
-    directory: TempDir,
+    directory: TemporaryDirectory,
 }
 
 impl Copies {
     pub(super) fn new(parts: &[Part]) -> Result<Self, Error> {
-        let directory = tempfile::Builder::new()
-            .prefix("mirrorcode-strength-")
-            .tempdir()
-            .map_err(Error::io(&std::env::temp_dir()))?;
+        let directory =
+            TemporaryDirectory::new("strength").map_err(Error::io(&std::env::temp_dir()))?;
         set_mode(directory.path(), 0o755)?;
         let copies = Copies { directory };
         for (index, part) in parts.iter().enumerate() {
