@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -216,9 +217,12 @@ impl Session {
             }
         }
         let sockets = at(&std::env::temp_dir(), TemporaryDirectory::new("sockets"))?;
+        let opened = at(sockets.path(), fs::File::open(sockets.path()))?;
         let listen = |name: &str| -> Result<(PathBuf, UnixListener), Error> {
             let path = sockets.path().join(name);
-            let listener = at(&path, UnixListener::bind(&path))?;
+            // A socket's path has 107 bytes (unix(7)), and a directory for temporary files may well have a longer one.
+            let short = format!("/proc/self/fd/{}/{name}", opened.as_raw_fd());
+            let listener = at(&path, UnixListener::bind(short))?;
             // Whoever sees the socket may call; only this sandbox's mounts show it.
             at(
                 &path,

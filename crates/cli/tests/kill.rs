@@ -70,11 +70,16 @@ fn arguments(words: &[&str]) -> Vec<String> {
     all.map(str::to_owned).collect()
 }
 
+/// Longer than the path of a socket may be.
+fn temporary(place: &Place) -> PathBuf {
+    place.path(&"long".repeat(30))
+}
+
 fn start(place: &Place, words: &[&str]) -> Child {
     place
         .process()
         .args(arguments(words))
-        .env("TMPDIR", place.path("tmp"))
+        .env("TMPDIR", temporary(place))
         .stdout(Stdio::null())
         .stderr(fs::File::create(place.path("stderr")).unwrap())
         .spawn()
@@ -297,7 +302,7 @@ fn begin_words(model: &str, how: u64) -> Vec<&str> {
 
 fn prepare() -> (Place, String) {
     let place = Place::new();
-    fs::create_dir_all(place.path("tmp")).unwrap();
+    fs::create_dir_all(temporary(&place)).unwrap();
     let script = place.write("script.json", script().to_string());
     let model = format!("scripted:{}", script.display());
     (place, model)
@@ -393,6 +398,13 @@ fn kill_and_resume(seed: u64, usual: &Usual) -> Tally {
         for kept in kept {
             assert!(end.starts_with(&kept), "what was on disk is lost");
         }
+        // One that had no lock yet when its process was killed stays, with nothing in it.
+        let left = fs::read_dir(temporary(&place)).unwrap();
+        let held: Vec<PathBuf> = left
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.join("lock").exists())
+            .collect();
+        assert!(held.is_empty(), "left in TMPDIR: {held:?}");
         let mut tally = check(&run);
         tally.runs = 1;
         tally.kills = kills;

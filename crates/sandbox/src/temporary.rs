@@ -1,6 +1,7 @@
 //! Temporary directories that do not outlive their owner, even one that is killed.
 
 use std::fs::{self, DirBuilder, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ const UNHELD: &str = "lock.new";
 const FILES: &str = "files";
 
 /// A directory for its owner alone. Dropping it removes it; one whose process was killed is removed by the next that
-/// makes one of the same kind in the same place.
+/// makes one of the same kind in the same place on the same machine.
 #[derive(Debug)]
 pub struct TemporaryDirectory {
     path: PathBuf,
@@ -41,7 +42,7 @@ impl TemporaryDirectory {
     /// # Errors
     /// What the system says.
     pub fn new_in(place: &Path, kind: &str) -> io::Result<Self> {
-        let prefix = format!("mirrorcode-{kind}-");
+        let prefix = prefix(kind);
         remove_orphans(place, &prefix);
         let dir = tempfile::Builder::new()
             .prefix(&prefix)
@@ -72,6 +73,14 @@ impl Drop for TemporaryDirectory {
         // First, so that whoever is killed now leaves a lock beside what is left.
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// What the names of directories of a kind begin with. The machine is a part: where a file system is shared, a lock may be
+/// seen by one machine only. As a number, since paths of sockets have 107 bytes.
+fn prefix(kind: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    rustix::system::uname().nodename().hash(&mut hasher);
+    format!("mirrorcode-{kind}-{:08x}-", hasher.finish() as u32)
 }
 
 /// Removes this user's directories that nobody holds any more. One without a lock may be about to get it.
@@ -108,7 +117,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{FILES, LOCK, TemporaryDirectory, UNHELD};
+    use super::{FILES, LOCK, TemporaryDirectory, UNHELD, prefix};
 
     #[test]
     fn it_is_its_owners_alone_and_goes_when_dropped() {
@@ -125,20 +134,21 @@ mod tests {
     #[test]
     fn an_orphan_is_removed_and_a_held_one_is_not() {
         let place = tempfile::tempdir().unwrap();
-        let make = |name: &str, lock: &str| {
+        let make = |name: String, lock: &str| {
             let path = place.path().join(name);
             fs::create_dir_all(path.join(FILES)).unwrap();
             fs::write(path.join(FILES).join("left"), "").unwrap();
             fs::write(path.join(lock), "").unwrap();
             path
         };
-        let orphan = make("mirrorcode-one-orphan", LOCK);
-        let begun = make("mirrorcode-one-begun", UNHELD);
-        let other = make("mirrorcode-other", LOCK);
+        let orphan = make(prefix("one") + "orphan", LOCK);
+        let begun = make(prefix("one") + "begun", UNHELD);
+        let other = make(prefix("other"), LOCK);
+        let elsewhere = make("mirrorcode-one-0-elsewhere".to_owned(), LOCK);
         let first = TemporaryDirectory::new_in(place.path(), "one").unwrap();
         let second = TemporaryDirectory::new_in(place.path(), "one").unwrap();
         assert!(!orphan.exists());
-        assert!(begun.exists() && other.exists());
+        assert!(begun.exists() && other.exists() && elsewhere.exists());
         assert!(first.path().exists() && second.path().exists());
     }
 }
