@@ -32,9 +32,7 @@ impl TemporaryDirectory {
     /// # Errors
     /// What the system says, and where.
     pub fn new(kind: &str) -> io::Result<Self> {
-        let place = std::env::temp_dir();
-        Self::new_in(&place, kind)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", place.display())))
+        Self::new_in(&std::env::temp_dir(), kind)
     }
 
     /// Makes one in a directory.
